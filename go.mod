@@ -1,0 +1,3 @@
+module github.com/tallygate/tallygate
+
+go 1.26
