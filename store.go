@@ -1,0 +1,192 @@
+package tallygate
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps everything. Rules live above it.
+type Store interface {
+	// Update runs fn in a durable write transaction and returns after it is on disk. Calls that arrive together
+	// share one transaction and run one after the other in it, so fn must decide before it writes: an error before
+	// the first write leaves the others alone, one after it makes the store run every call again by itself.
+	// fn may run more than once and must have no effects outside the transaction.
+	Update(ctx context.Context, fn func(Tx) error) error
+
+	// View runs fn over one snapshot. Writing in it is an error.
+	View(ctx context.Context, fn func(Tx) error) error
+
+	// Delay is how long the oldest waiting Update has waited.
+	Delay() time.Duration
+
+	Close() error
+}
+
+// Tx is what rules see of a transaction, one small interface per noun. A lookup that finds nothing returns nil.
+type Tx interface {
+	// Now is the store's time: Go's clock where the store is one process's own.
+	Now() time.Time
+
+	ClientTx
+	KeyTx
+	EntryTx
+	JobTypeTx
+	JobTx
+	QueueTx
+	EventTx
+	IdempotencyTx
+	AuditTx
+}
+
+// Page asks for a part of a list: at most Limit items after the cursor.
+type Page struct {
+	After string
+	Limit int
+}
+
+// ClientTx reads and writes clients. Within one Update, Client returns the same value to every caller.
+type ClientTx interface {
+	Client(ClientID) (*Client, error)
+	Clients(Page) ([]*Client, error) // newest first
+	InsertClient(*Client) error
+	SaveClient(*Client) error  // everything but the account
+	SaveAccount(*Client) error // the account alone
+
+	// Revision is the access revision: it rises with each change of what may pass.
+	Revision() (int64, error)
+	RaiseRevision() (int64, error)
+}
+
+// KeyTx reads and writes API keys.
+type KeyTx interface {
+	Key(KeyID) (*APIKey, error)
+	Keys(ClientID, Page) ([]*APIKey, error) // newest first
+	InsertKey(*APIKey) error
+	SaveKey(*APIKey) error // expiry, revocation and replacement
+	TouchKey(KeyID, time.Time) error
+}
+
+// EntryTx appends to and reads ledgers.
+type EntryTx interface {
+	InsertEntry(*Entry) error
+	Entries(ClientID, Page) ([]*Entry, error) // newest first; the cursor is an entry's number
+}
+
+// JobTypeTx reads and writes job types and their load. Prices stay after a type is gone.
+type JobTypeTx interface {
+	JobType(name string) (*JobType, error)
+	JobTypes() ([]*JobType, error) // by name
+	SaveJobType(*JobType) error
+	DeleteJobType(name string) error
+	Price(jobType string, version int64) (Price, error)
+	NewestPriceVersion(jobType string) (int64, error)
+	SavePrice(jobType string, version int64, p Price) error
+	TypeLoad(name string) (*TypeLoad, error)
+	SaveTypeLoad(name string, load *TypeLoad) error
+}
+
+// JobFilter chooses jobs of a list. Zero values choose all.
+type JobFilter struct {
+	ClientID      ClientID
+	Type          string
+	Status        JobStatus
+	CreatedAfter  time.Time
+	CreatedBefore time.Time
+	Metadata      map[string]string // each must be a member of the job's metadata
+}
+
+// JobTx writes jobs and outcomes and reads them together.
+type JobTx interface {
+	InsertJob(*Job) error
+	InsertOutcome(*Outcome) error
+	Job(JobID) (*Job, error)             // with its queue item or outcome
+	Asked(ClientID, JobID) (*Job, error) // what was asked alone
+	Outcome(JobID) (*Outcome, error)
+	// Jobs lists newest first. It looks at a bounded number of rows, so that it may return fewer than the limit
+	// although more follow; next is empty when none do.
+	Jobs(f JobFilter, p Page) (jobs []*Job, next string, err error)
+	// CountUsage adds one ended job to its client's usage of the day.
+	CountUsage(*Outcome) error
+	// Usage is a client's use by day and type within [from, to), oldest first.
+	Usage(c ClientID, from, to time.Time) ([]Usage, error)
+	// EndedJobs walks the outcomes in the order of their writing, from after a number: those of the type that ended
+	// before the time, and the number to go on from. It looks at a bounded number of rows.
+	EndedJobs(jobType string, before time.Time, after int64, limit int) (ended []EndedJob, last int64, err error)
+	// DeleteJob removes an ended job, its outcome and its events. Its ledger entries stay.
+	DeleteJob(ClientID, JobID) error
+}
+
+// EndedJob names a job that has ended.
+type EndedJob struct {
+	ID       JobID
+	ClientID ClientID
+}
+
+// Usage is what a client's jobs of one type came to on one day (UTC).
+type Usage struct {
+	Day       time.Time
+	Type      string
+	Succeeded int64
+	Failed    int64
+	Cancelled int64
+	Charged   Money
+}
+
+// QueueTx moves live jobs. Items of one lane are ordered by priority, then by age.
+type QueueTx interface {
+	Enqueue(*QueueItem) error
+	Item(JobID) (*QueueItem, error)
+	SaveItem(*QueueItem) error
+	RemoveItem(JobID) error
+	ReadyItems(jobType string, c ClientID, limit int) ([]*QueueItem, error)
+	DueItems(now time.Time, limit int) ([]*QueueItem, error)     // waiting or leased, and their time has come
+	OverdueItems(now time.Time, limit int) ([]*QueueItem, error) // ready, and past their time limit
+	NextDue() (time.Time, error)                                 // zero when none waits
+
+	Lane(jobType string, c ClientID) (*Lane, error) // never nil: a new lane is empty
+	ActiveLanes(jobType string) ([]*Lane, error)    // with ready items
+	SaveLane(*Lane) error
+}
+
+// EventTx appends and reads events.
+type EventTx interface {
+	InsertEvent(*Event) error                                        // sets its number and ID
+	Events(subject string, after int64, limit int) ([]*Event, error) // oldest first
+	AuditEvents(p Page) ([]*Event, error)                            // what people did: everything but the jobs' own events; newest first
+}
+
+// Idempotency is the record of an effect under a client's Idempotency-Key.
+type Idempotency struct {
+	ClientID    ClientID
+	Key         string
+	RequestHash [32]byte
+	Jobs        []JobID // of a submit; replayed as they are now
+	Body        []byte  // of any other effect: the answer
+	CreatedAt   time.Time
+}
+
+// IdempotencyTx keeps the records.
+type IdempotencyTx interface {
+	Idempotency(ClientID, string) (*Idempotency, error)
+	InsertIdempotency(*Idempotency) error
+	DeleteIdempotency(before time.Time, limit int) (int, error)
+}
+
+// AuditFinding is one violation of one of the audit's statements.
+type AuditFinding struct {
+	Statement string
+	Subject   string
+	Detail    string
+}
+
+// AuditReport is what an audit of the ledger looked at and found, over one snapshot.
+type AuditReport struct {
+	Clients, Entries, LiveJobs, EndedJobs int64
+	Statements                            []string // what holds where nothing was found
+	Findings                              []AuditFinding
+}
+
+// AuditTx proves the ledger.
+type AuditTx interface {
+	Audit() (*AuditReport, error)
+}
