@@ -1,0 +1,218 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tallygate/tallygate"
+)
+
+// Engine opens and ends the write transactions of a Committer. The Committer calls it from one goroutine.
+type Engine interface {
+	Begin() (*Tx, error)
+	// Commit returns after the transaction is on disk. After an error the transaction is gone.
+	Commit(*Tx) error
+	Rollback(*Tx)
+	// Hopeless reports whether the error would strike every member alike, so that trying each alone is useless.
+	Hopeless(error) bool
+	// Idle is called between transactions.
+	Idle()
+}
+
+// maxBatch bounds the members of one transaction, so that the first does not wait long for the last.
+const maxBatch = 512
+
+// Committer gathers concurrent updates into one transaction each time the one before has ended: group commit without a
+// timer (DeWitt et al., 1984). Members run one after the other; each gets its own answer after the commit.
+type Committer struct {
+	engine  Engine
+	waiting chan *member
+	oldest  atomic.Int64 // when the oldest member of the running batch arrived, Unix nanoseconds; 0: none runs
+
+	mu     sync.RWMutex // held for reading while a member is sent
+	closed bool
+	ended  chan struct{}
+}
+
+// member is one caller's part of a batch.
+type member struct {
+	fn      func(tallygate.Tx) error
+	arrived int64
+	taken   atomic.Bool // by the writer, or by the caller who left before it was run
+	err     error
+	done    chan struct{}
+}
+
+// panicked carries a member's panic back to its caller's goroutine.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+
+// NewCommitter starts the writer of an engine.
+func NewCommitter(engine Engine) *Committer {
+	c := &Committer{engine: engine, waiting: make(chan *member, 8192), ended: make(chan struct{})}
+	go c.write()
+	return c
+}
+
+// errClosed answers updates that come after Close.
+var errClosed = tallygate.Errorf(tallygate.ServiceUnavailable, "the server is shutting down")
+
+// errFull answers updates that find no room to wait.
+var errFull = &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "too many writes wait for the disk; retry after a delay", RetryAfter: time.Second}
+
+// Update runs fn in a shared transaction; see tallygate.Store. A context that ends before fn was begun withdraws it;
+// after that the answer is awaited, since the effect may already be on its way to the disk.
+func (c *Committer) Update(ctx context.Context, fn func(tallygate.Tx) error) error {
+	m := &member{fn: fn, arrived: time.Now().UnixNano(), done: make(chan struct{})}
+	if err := c.send(m); err != nil {
+		return err
+	}
+	select {
+	case <-m.done:
+	case <-ctx.Done():
+		if m.taken.CompareAndSwap(false, true) {
+			return &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "the caller left before the write began", Err: ctx.Err()}
+		}
+		<-m.done
+	}
+	if p, ok := errors.AsType[*panicked](m.err); ok {
+		panic(p)
+	}
+	return m.err
+}
+
+func (c *Committer) send(m *member) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.closed {
+		return errClosed
+	}
+	select {
+	case c.waiting <- m:
+		return nil
+	default:
+		return errFull
+	}
+}
+
+// Delay is how long the oldest member of the batch in hand has waited since it arrived.
+func (c *Committer) Delay() time.Duration {
+	oldest := c.oldest.Load()
+	if oldest == 0 {
+		return 0
+	}
+	return time.Duration(time.Now().UnixNano() - oldest)
+}
+
+// Close lets what was accepted finish and ends the writer.
+func (c *Committer) Close() {
+	c.mu.Lock()
+	already := c.closed
+	c.closed = true
+	if !already {
+		close(c.waiting)
+	}
+	c.mu.Unlock()
+	<-c.ended
+}
+
+func (c *Committer) write() {
+	defer close(c.ended)
+	batch := make([]*member, 0, maxBatch)
+	for first := range c.waiting {
+		batch = c.gather(append(batch[:0], first))
+		if len(batch) > 0 {
+			c.oldest.Store(batch[0].arrived)
+			c.run(batch)
+			c.oldest.Store(0)
+		}
+		clear(batch)
+		c.engine.Idle()
+	}
+}
+
+// gather adds whoever waits already and drops those who left.
+func (c *Committer) gather(batch []*member) []*member {
+	for len(batch) < maxBatch {
+		select {
+		case m, ok := <-c.waiting:
+			if !ok {
+				return keepTaken(batch)
+			}
+			batch = append(batch, m)
+			continue
+		default:
+		}
+		break
+	}
+	return keepTaken(batch)
+}
+
+func keepTaken(batch []*member) []*member {
+	kept := batch[:0]
+	for _, m := range batch {
+		if m.taken.CompareAndSwap(false, true) {
+			kept = append(kept, m)
+		}
+	}
+	return kept
+}
+
+// run commits the batch together or, where a member spoilt it, each alone.
+func (c *Committer) run(batch []*member) {
+	err := c.together(batch)
+	if err != nil && len(batch) > 1 && !c.engine.Hopeless(err) {
+		for _, m := range batch {
+			m.err = c.together([]*member{m})
+			close(m.done)
+		}
+		return
+	}
+	for _, m := range batch {
+		if err != nil {
+			m.err = err
+		}
+		close(m.done)
+	}
+}
+
+// together runs the members in one transaction. A member that fails before it wrote anything keeps its error and
+// spoils nothing; any other failure rolls back everything and is returned.
+func (c *Committer) together(batch []*member) error {
+	tx, err := c.engine.Begin()
+	if err != nil {
+		return err
+	}
+	for _, m := range batch {
+		before := tx.writes
+		m.err = call(m.fn, tx)
+		if m.err != nil && (tx.writes != before || tx.broken) {
+			c.engine.Rollback(tx)
+			return m.err
+		}
+	}
+	if err := tx.flush(); err != nil {
+		c.engine.Rollback(tx)
+		return err
+	}
+	return c.engine.Commit(tx)
+}
+
+func call(fn func(tallygate.Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			tx.broken = true
+			err = &panicked{v, debug.Stack()}
+		}
+	}()
+	return fn(tx)
+}

@@ -1,0 +1,57 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tallygate/tallygate"
+)
+
+const eventColumns = `number, kind, client_id, subject, actor, data, at`
+
+func scanEvent(r Row) (*tallygate.Event, error) {
+	e := &tallygate.Event{
+		Number:   r.Int64(0),
+		Kind:     r.Text(1),
+		ClientID: tallygate.ClientID(r.Text(2)),
+		Subject:  r.Text(3),
+		Actor:    tallygate.KeyID(r.Text(4)),
+		Data:     r.Bytes(5),
+		At:       moment(r.Int64(6)),
+	}
+	e.ID = tallygate.NewEventID(e.At, e.Number)
+	return e, nil
+}
+
+// InsertEvent appends an event and sets its number and ID.
+func (tx *Tx) InsertEvent(e *tallygate.Event) error {
+	if err := tx.wrote(); err != nil {
+		return err
+	}
+	number, err := tx.nextEvent()
+	if err != nil {
+		return err
+	}
+	e.Number, e.ID = number, tallygate.NewEventID(e.At, number)
+	people := !strings.HasPrefix(e.Kind, "job.")
+	_, err = tx.conn.Exec(`INSERT INTO events (number, kind, client_id, subject, actor, data, at, people)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		e.Number, e.Kind, string(e.ClientID), e.Subject, string(e.Actor), e.Data, micros(e.At), flag(people))
+	return err
+}
+
+// Events lists what happened to a subject after a number, oldest first.
+func (tx *Tx) Events(subject string, after int64, limit int) ([]*tallygate.Event, error) {
+	return all(tx, `SELECT `+eventColumns+` FROM events WHERE subject = $1 AND number > $2 ORDER BY number LIMIT $3`,
+		scanEvent, subject, after, limit)
+}
+
+// AuditEvents lists what people did, newest first; the cursor is a number.
+func (tx *Tx) AuditEvents(p tallygate.Page) ([]*tallygate.Event, error) {
+	before, err := strconv.ParseInt(p.After, 10, 64)
+	if err != nil {
+		before = 1<<63 - 1
+	}
+	return all(tx, `SELECT `+eventColumns+` FROM events WHERE people = 1 AND number < $1 ORDER BY number DESC LIMIT $2`,
+		scanEvent, before, p.Limit)
+}

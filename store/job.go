@@ -1,0 +1,287 @@
+package store
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/tallygate/tallygate"
+)
+
+// InsertJob writes what was asked.
+func (tx *Tx) InsertJob(j *tallygate.Job) error {
+	return tx.exec(`INSERT INTO jobs (id, client_id, type, priority, input, metadata, max_attempts, time_limit, held,
+		price_version, run_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		string(j.ID), string(j.ClientID), j.Type, j.Priority, j.Input, j.Metadata, j.MaxAttempts, int64(j.TimeLimit),
+		int64(j.Held), j.PriceVersion, micros(j.RunAt), micros(j.CreatedAt))
+}
+
+const jobColumns = `j.id, j.client_id, j.type, j.priority, j.input, j.metadata, j.max_attempts, j.time_limit, j.held,
+	j.price_version, j.run_at, j.created_at`
+
+const jobColumnCount = 12
+
+func scanJob(r Row) *tallygate.Job {
+	return &tallygate.Job{
+		ID:           tallygate.JobID(r.Text(0)),
+		ClientID:     tallygate.ClientID(r.Text(1)),
+		Type:         r.Text(2),
+		Priority:     r.Int64(3),
+		Input:        r.Bytes(4),
+		Metadata:     r.Bytes(5),
+		MaxAttempts:  r.Int64(6),
+		TimeLimit:    nanoseconds(r.Int64(7)),
+		Held:         tallygate.Money(r.Int64(8)),
+		PriceVersion: r.Int64(9),
+		RunAt:        moment(r.Int64(10)),
+		CreatedAt:    moment(r.Int64(11)),
+	}
+}
+
+const outcomeColumns = `o.job_id, o.client_id, o.type, o.status, o.charged, o.released, o.units, o.attempt, o.token,
+	o.error_code, o.error_message, o.started_at, o.finished_at, o.result`
+
+func scanOutcome(r Row) (*tallygate.Outcome, error) { return scanOutcomeFrom(r, 0) }
+
+func scanOutcomeFrom(r Row, at int) (*tallygate.Outcome, error) {
+	o := &tallygate.Outcome{
+		JobID:      tallygate.JobID(r.Text(at)),
+		ClientID:   tallygate.ClientID(r.Text(at + 1)),
+		Type:       r.Text(at + 2),
+		Status:     tallygate.JobStatus(r.Text(at + 3)),
+		Charged:    tallygate.Money(r.Int64(at + 4)),
+		Released:   tallygate.Money(r.Int64(at + 5)),
+		Attempt:    r.Int64(at + 7),
+		Token:      r.Text(at + 8),
+		Error:      jobError(r.Text(at+9), r.Text(at+10)),
+		StartedAt:  moment(r.Int64(at + 11)),
+		FinishedAt: moment(r.Int64(at + 12)),
+		Result:     r.Bytes(at + 13),
+	}
+	if units := r.Bytes(at + 6); len(units) > 0 {
+		return o, json.Unmarshal(units, &o.Units)
+	}
+	return o, nil
+}
+
+// InsertOutcome writes how a job ended.
+func (tx *Tx) InsertOutcome(o *tallygate.Outcome) error {
+	var units []byte
+	if len(o.Units) > 0 {
+		var err error
+		if units, err = json.Marshal(o.Units); err != nil {
+			return err
+		}
+	}
+	code, message := errorText(o.Error)
+	return tx.exec(`INSERT INTO outcomes (job_id, client_id, type, status, charged, released, units, attempt, token,
+		error_code, error_message, started_at, finished_at, result)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		string(o.JobID), string(o.ClientID), o.Type, string(o.Status), int64(o.Charged), int64(o.Released), units, o.Attempt,
+		o.Token, code, message, micros(o.StartedAt), micros(o.FinishedAt), o.Result)
+}
+
+// Outcome returns how the job ended, or nil.
+func (tx *Tx) Outcome(id tallygate.JobID) (*tallygate.Outcome, error) {
+	return one(tx, `SELECT `+outcomeColumns+` FROM outcomes o WHERE o.job_id = $1`, scanOutcome, string(id))
+}
+
+// Asked returns what was asked, without where the job stands, or nil.
+func (tx *Tx) Asked(c tallygate.ClientID, id tallygate.JobID) (*tallygate.Job, error) {
+	return one(tx, `SELECT `+jobColumns+` FROM jobs j WHERE j.client_id = $1 AND j.id = $2`,
+		func(r Row) (*tallygate.Job, error) { return scanJob(r), nil }, string(c), string(id))
+}
+
+// Job returns the job with its queue item or its outcome, or nil.
+func (tx *Tx) Job(id tallygate.JobID) (*tallygate.Job, error) {
+	live, err := one(tx, `SELECT `+jobColumns+`, `+itemColumns+`
+		FROM queue q JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id WHERE q.job_id = $1`,
+		func(r Row) (*tallygate.Job, error) {
+			j := scanJob(r)
+			j.Item = scanItemFrom(r, jobColumnCount)
+			return j, nil
+		}, string(id))
+	if live != nil || err != nil {
+		return live, err
+	}
+	return one(tx, `SELECT `+jobColumns+`, `+outcomeColumns+`
+		FROM outcomes o JOIN jobs j ON j.client_id = o.client_id AND j.id = o.job_id WHERE o.job_id = $1`,
+		func(r Row) (*tallygate.Job, error) {
+			j := scanJob(r)
+			o, err := scanOutcomeFrom(r, jobColumnCount)
+			j.Outcome = o
+			return j, err
+		}, string(id))
+}
+
+// scanned bounds how many jobs one page of a list looks at.
+const scanned = 5000
+
+// Jobs lists newest first; see tallygate.JobTx.
+func (tx *Tx) Jobs(f tallygate.JobFilter, p tallygate.Page) (jobs []*tallygate.Job, next string, err error) {
+	sql, args := jobsQuery(f, p)
+	type candidate struct{ id, cursor string }
+	var fit []candidate
+	looked, last := 0, ""
+	err = tx.conn.Query(sql, func(r Row) error {
+		if looked, last = looked+1, r.Text(1); len(fit) <= p.Limit && r.Int64(2) != 0 && hasMembers(r.Bytes(3), f.Metadata) {
+			fit = append(fit, candidate{r.Text(0), last})
+		}
+		return nil
+	}, args...)
+	if err != nil {
+		return nil, "", err
+	}
+	switch {
+	case len(fit) > p.Limit:
+		fit = fit[:p.Limit]
+		next = fit[len(fit)-1].cursor
+	case looked == scanned:
+		next = last
+	}
+	for _, c := range fit {
+		j, err := tx.Job(tallygate.JobID(c.id))
+		if err != nil {
+			return nil, "", err
+		}
+		if j != nil {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs, next, nil
+}
+
+// jobsQuery walks the narrowest index that holds what the filter asks for and tells of each job on the way its ID, its
+// cursor, whether it fits, and its metadata. $1 is the client, empty for all; $2 the cursor.
+func jobsQuery(f tallygate.JobFilter, p tallygate.Page) (string, []any) {
+	const newest = "~" // sorts after every ID
+	from := `FROM jobs j LEFT JOIN outcomes o ON o.job_id = j.id LEFT JOIN queue q ON q.job_id = j.id`
+	walk, cursor := `j.client_id = $1 AND j.id < $2`, `j.id`
+	var after any = newest
+	if p.After != "" {
+		after = p.After
+	}
+	switch {
+	case f.Status == tallygate.JobQueued || f.Status == tallygate.JobRunning:
+		from = `FROM queue q JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id LEFT JOIN outcomes o ON o.job_id = ''`
+		walk, cursor = `q.job_id < $2`, `q.job_id`
+	case f.ClientID == "":
+		walk, cursor = `j.number < $2`, `j.number`
+		number, err := strconv.ParseInt(p.After, 10, 64)
+		if err != nil {
+			number = math.MaxInt64
+		}
+		after = number
+	case f.Status == tallygate.JobFailed || f.Status == tallygate.JobCancelled:
+		from = `FROM outcomes o JOIN jobs j ON j.client_id = o.client_id AND j.id = o.job_id LEFT JOIN queue q ON q.job_id = ''`
+		walk, cursor = `o.client_id = $1 AND o.status <> 'succeeded' AND o.status = $4 AND o.job_id < $2`, `o.job_id`
+	}
+	sql := `SELECT j.id, ` + cursor + `, CASE WHEN ($1 = '' OR j.client_id = $1) AND ($3 = '' OR j.type = $3)
+			AND ($4 = '' OR COALESCE(o.status, CASE q.state WHEN 2 THEN 'running' ELSE 'queued' END) = $4)
+			AND ($5 = 0 OR j.created_at >= $5) AND ($6 = 0 OR j.created_at < $6) THEN 1 ELSE 0 END, j.metadata
+		` + from + ` WHERE ` + walk + ` ORDER BY ` + cursor + ` DESC LIMIT $7`
+	return sql, []any{string(f.ClientID), after, f.Type, string(f.Status), micros(f.CreatedAfter), micros(f.CreatedBefore), scanned}
+}
+
+// hasMembers reports whether the JSON object has each of the members with that text.
+func hasMembers(object []byte, want map[string]string) bool {
+	if len(want) == 0 {
+		return true
+	}
+	var members map[string]any
+	if json.Unmarshal(object, &members) != nil {
+		return false
+	}
+	for name, text := range want {
+		if members[name] != text {
+			return false
+		}
+	}
+	return true
+}
+
+// CountUsage adds one ended job to its client's usage of the day, written once a batch.
+func (tx *Tx) CountUsage(o *tallygate.Outcome) error {
+	if err := tx.wrote(); err != nil {
+		return err
+	}
+	key := usageKey{o.ClientID, o.FinishedAt.Unix() / secondsPerDay, o.Type}
+	u, pending := tx.cache.usage[key]
+	switch o.Status {
+	case tallygate.JobSucceeded:
+		u.Succeeded++
+	case tallygate.JobFailed:
+		u.Failed++
+	case tallygate.JobCancelled:
+		u.Cancelled++
+	}
+	u.Charged += o.Charged
+	tx.cache.usage[key] = u
+	if !pending {
+		tx.cache.dirty = append(tx.cache.dirty, func() error { return tx.addUsage(key) })
+	}
+	return nil
+}
+
+func (tx *Tx) addUsage(key usageKey) error {
+	u := tx.cache.usage[key]
+	delete(tx.cache.usage, key)
+	_, err := tx.conn.Exec(`INSERT INTO usage (client_id, day, type, succeeded, failed, cancelled, charged)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (client_id, day, type) DO UPDATE SET
+		succeeded = usage.succeeded + excluded.succeeded, failed = usage.failed + excluded.failed,
+		cancelled = usage.cancelled + excluded.cancelled, charged = usage.charged + excluded.charged`,
+		string(key.client), key.day, key.typ, u.Succeeded, u.Failed, u.Cancelled, int64(u.Charged))
+	return err
+}
+
+const secondsPerDay = 24 * 60 * 60
+
+// Usage is a client's use by day and type within [from, to), oldest first.
+func (tx *Tx) Usage(c tallygate.ClientID, from, to time.Time) ([]tallygate.Usage, error) {
+	var usage []tallygate.Usage
+	err := tx.conn.Query(`SELECT day, type, succeeded, failed, cancelled, charged FROM usage
+		WHERE client_id = $1 AND day >= $2 AND day < $3 ORDER BY day, type`, func(r Row) error {
+		usage = append(usage, tallygate.Usage{
+			Day:       time.Unix(r.Int64(0)*secondsPerDay, 0).UTC(),
+			Type:      r.Text(1),
+			Succeeded: r.Int64(2),
+			Failed:    r.Int64(3),
+			Cancelled: r.Int64(4),
+			Charged:   tallygate.Money(r.Int64(5)),
+		})
+		return nil
+	}, string(c), from.Unix()/secondsPerDay, (to.Unix()+secondsPerDay-1)/secondsPerDay)
+	return usage, err
+}
+
+// EndedJobs walks at most limit outcomes in the order of their writing and returns those of the type that ended before
+// the time. It stops at the first that ended later, so that the walk goes on from there when its time has come.
+func (tx *Tx) EndedJobs(jobType string, before time.Time, after int64, limit int) (ended []tallygate.EndedJob, last int64, err error) {
+	last = after
+	err = tx.conn.Query(`SELECT number, job_id, type, client_id FROM outcomes WHERE number > $1 AND number <=
+			COALESCE((SELECT MIN(number) - 1 FROM (SELECT number, finished_at FROM outcomes WHERE number > $1 ORDER BY number LIMIT $3) AS near
+				WHERE finished_at >= $2), $4)
+			ORDER BY number LIMIT $3`, func(r Row) error {
+		last = r.Int64(0)
+		if r.Text(2) == jobType {
+			ended = append(ended, tallygate.EndedJob{ID: tallygate.JobID(r.Text(1)), ClientID: tallygate.ClientID(r.Text(3))})
+		}
+		return nil
+	}, after, micros(before), limit, int64(math.MaxInt64))
+	return ended, last, err
+}
+
+// DeleteJob removes an ended job, its outcome and its events.
+func (tx *Tx) DeleteJob(c tallygate.ClientID, id tallygate.JobID) error {
+	for _, sql := range []string{
+		`DELETE FROM events WHERE subject = $2 AND $1 <> ''`,
+		`DELETE FROM jobs WHERE client_id = $1 AND id = $2`,
+		`DELETE FROM outcomes WHERE client_id = $1 AND job_id = $2`,
+	} {
+		if err := tx.exec(sql, string(c), string(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

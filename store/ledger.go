@@ -1,0 +1,71 @@
+package store
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/tallygate/tallygate"
+)
+
+const entryColumns = `client_id, number, id, kind, posted, held, after_posted, after_held, floor, job_id, note, created_at`
+
+func scanEntry(r Row) (*tallygate.Entry, error) {
+	return &tallygate.Entry{
+		ClientID:  tallygate.ClientID(r.Text(0)),
+		Number:    r.Int64(1),
+		ID:        tallygate.EntryID(r.Text(2)),
+		Kind:      tallygate.EntryKind(r.Text(3)),
+		Posted:    tallygate.Money(r.Int64(4)),
+		Held:      tallygate.Money(r.Int64(5)),
+		After:     tallygate.Balance{Posted: tallygate.Money(r.Int64(6)), Held: tallygate.Money(r.Int64(7))},
+		Floor:     tallygate.Money(r.Int64(8)),
+		JobID:     tallygate.JobID(r.Text(9)),
+		Note:      r.Text(10),
+		CreatedAt: moment(r.Int64(11)),
+	}, nil
+}
+
+// InsertEntry appends a line to its client's ledger.
+func (tx *Tx) InsertEntry(e *tallygate.Entry) error {
+	return tx.exec(`INSERT INTO entries (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		string(e.ClientID), e.Number, string(e.ID), string(e.Kind), int64(e.Posted), int64(e.Held),
+		int64(e.After.Posted), int64(e.After.Held), int64(e.Floor), string(e.JobID), e.Note, micros(e.CreatedAt))
+}
+
+// Entries lists a ledger, newest first; the cursor is a number.
+func (tx *Tx) Entries(c tallygate.ClientID, p tallygate.Page) ([]*tallygate.Entry, error) {
+	before, err := strconv.ParseInt(p.After, 10, 64)
+	if err != nil {
+		before = 1<<63 - 1
+	}
+	return all(tx, `SELECT `+entryColumns+` FROM entries WHERE client_id = $1 AND number < $2
+		ORDER BY number DESC LIMIT $3`, scanEntry, string(c), before, p.Limit)
+}
+
+// Idempotency returns the client's record of the key, or nil.
+func (tx *Tx) Idempotency(c tallygate.ClientID, key string) (*tallygate.Idempotency, error) {
+	return one(tx, `SELECT request_hash, jobs, body, created_at FROM idempotency WHERE client_id = $1 AND key = $2`,
+		func(r Row) (*tallygate.Idempotency, error) {
+			rec := &tallygate.Idempotency{ClientID: c, Key: key, Jobs: splitJobs(r.Text(1)), Body: r.Bytes(2), CreatedAt: moment(r.Int64(3))}
+			copy(rec.RequestHash[:], r.Bytes(0))
+			return rec, nil
+		}, string(c), key)
+}
+
+// InsertIdempotency adds a record.
+func (tx *Tx) InsertIdempotency(rec *tallygate.Idempotency) error {
+	return tx.exec(`INSERT INTO idempotency (client_id, key, request_hash, jobs, body, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6)`,
+		string(rec.ClientID), rec.Key, rec.RequestHash[:], joinJobs(rec.Jobs), rec.Body, micros(rec.CreatedAt))
+}
+
+// DeleteIdempotency removes at most limit records that are older than the time, oldest first.
+func (tx *Tx) DeleteIdempotency(before time.Time, limit int) (int, error) {
+	if err := tx.wrote(); err != nil {
+		return 0, err
+	}
+	n, err := tx.conn.Exec(`DELETE FROM idempotency WHERE number IN
+		(SELECT number FROM (SELECT number, created_at FROM idempotency ORDER BY number LIMIT $2) AS oldest WHERE created_at < $1)`,
+		micros(before), limit)
+	return int(n), err
+}
