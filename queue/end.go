@@ -1,0 +1,124 @@
+package queue
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/ledger"
+)
+
+// end is the one way out of the queue: it settles the hold, writes the outcome and takes the item away. The outcome's
+// Charged is what to take, at most the hold.
+func (s *Service) end(tx tallygate.Tx, did *change, q *tallygate.QueueItem, actor tallygate.KeyID, o *tallygate.Outcome) error {
+	c, err := client(tx, q.ClientID)
+	if err != nil {
+		return err
+	}
+	o.JobID, o.ClientID, o.Type, o.Attempt, o.StartedAt, o.FinishedAt = q.JobID, q.ClientID, q.Type, q.Attempt, q.StartedAt, tx.Now()
+	o.Charged = min(o.Charged, q.Held)
+	if o.Released, err = ledger.Settle(tx, s.opt.IDs, c, q.JobID, q.Held, o.Charged); err != nil {
+		return err
+	}
+	if err := leave(tx, did, q, c); err != nil {
+		return err
+	}
+	if err := tx.RemoveItem(q.JobID); err != nil {
+		return err
+	}
+	if err := tx.InsertOutcome(o); err != nil {
+		return err
+	}
+	if err := tx.CountUsage(o); err != nil {
+		return err
+	}
+	return event(tx, did, endings[o.Status], q, actor, nil)
+}
+
+var endings = map[tallygate.JobStatus]string{
+	tallygate.JobSucceeded: tallygate.EventJobSucceeded,
+	tallygate.JobFailed:    tallygate.EventJobFailed,
+	tallygate.JobCancelled: tallygate.EventJobCancelled,
+}
+
+// leave takes an item out of every count and saves its client's account.
+func leave(tx tallygate.Tx, did *change, q *tallygate.QueueItem, c *tallygate.Client) error {
+	load, err := tx.TypeLoad(q.Type)
+	if err != nil {
+		return err
+	}
+	load.Live--
+	switch q.State {
+	case tallygate.ItemLeased:
+		c.Running--
+		load.Running--
+		load.Cost = smooth(load.Cost, tx.Now().Sub(q.LeasedAt))
+		lane, err := tx.Lane(q.Type, q.ClientID)
+		if err != nil {
+			return err
+		}
+		if t, err := tx.JobType(q.Type); err != nil {
+			return err
+		} else if lane.Ready > 0 || t != nil && t.RunningJobs > 0 {
+			did.freed(q.Type) // a cap may have held something back
+		}
+	case tallygate.ItemReady:
+		c.Queued--
+		if err := moveLane(tx, did, q, -1); err != nil {
+			return err
+		}
+	case tallygate.ItemWaiting:
+		c.Queued--
+	}
+	if err := tx.SaveTypeLoad(q.Type, load); err != nil {
+		return err
+	}
+	return tx.SaveAccount(c)
+}
+
+// smooth is an exponentially weighted mean: an eighth of the new, as TCP smooths its round-trip time (RFC 6298).
+func smooth(mean, sample time.Duration) time.Duration {
+	if mean == 0 {
+		return sample
+	}
+	return mean + (sample-mean)/8
+}
+
+// cancelled ends a job as its type charges for it, or free of charge.
+func (s *Service) cancelled(tx tallygate.Tx, did *change, q *tallygate.QueueItem, actor tallygate.KeyID, free bool) error {
+	o := &tallygate.Outcome{Status: tallygate.JobCancelled, Token: q.Token}
+	t, err := tx.JobType(q.Type)
+	if err != nil {
+		return err
+	}
+	if t != nil && !free {
+		switch t.CancelCharge {
+		case tallygate.CancelChargeHold:
+			o.Charged = q.Held
+		case tallygate.CancelChargeBase:
+			price, err := tx.Price(q.Type, q.PriceVersion)
+			if err != nil {
+				return err
+			}
+			o.Charged = price.Base
+		}
+	}
+	return s.end(tx, did, q, actor, o)
+}
+
+// details makes a JSON object of names and values.
+func details(pairs ...any) []byte {
+	b := []byte{'{'}
+	for i := 0; i < len(pairs); i += 2 {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		name, _ := json.Marshal(pairs[i])
+		value, err := json.Marshal(pairs[i+1])
+		if err != nil {
+			value = []byte("null")
+		}
+		b = append(append(append(b, name...), ':'), value...)
+	}
+	return append(b, '}')
+}

@@ -1,0 +1,293 @@
+package queue
+
+import (
+	"container/heap"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tallygate/tallygate"
+)
+
+// LeaseRequest asks for jobs to do.
+type LeaseRequest struct {
+	Types  []string
+	Kind   tallygate.ExecutorKind // who asks; pull when empty
+	Max    int
+	Wait   time.Duration // how long to wait for the first
+	Worker string        // a name for people
+}
+
+// Lease is the right to one attempt at a job until a deadline.
+type Lease struct {
+	Token     string // the fencing token: reports bear it
+	Attempt   int64
+	ExpiresAt time.Time
+	Job       *tallygate.Job
+	Type      *tallygate.JobType
+}
+
+// leasable is what one type offers to a lease.
+type leasable struct {
+	jobType *tallygate.JobType
+	load    *tallygate.TypeLoad
+	room    int64
+}
+
+// Lease grants at most Max leases as soon as there is one to grant, none after the wait. A type that is unknown or
+// another executor's is INVALID_PARAMETER.
+func (s *Service) Lease(ctx context.Context, req LeaseRequest) ([]Lease, error) {
+	_, leases, err := s.Report(ctx, nil, &req)
+	return leases, err
+}
+
+// await waits for the first lease to grant.
+func (s *Service) await(ctx context.Context, req LeaseRequest) ([]Lease, error) {
+	timer := time.NewTimer(req.Wait)
+	defer timer.Stop()
+	for {
+		z := s.ready.add(req.Types)
+		leases, err := s.grant(ctx, req)
+		if err != nil || len(leases) > 0 {
+			s.ready.remove(z, true)
+			s.passOn(leases)
+			return leases, err
+		}
+		select {
+		case <-z.woken:
+			continue
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-s.stopping:
+		}
+		s.ready.remove(z, false)
+		return nil, nil
+	}
+}
+
+// passOn wakes the next worker for each type that had something, in case there is more.
+func (s *Service) passOn(leases []Lease) {
+	seen := ""
+	for _, l := range leases {
+		if l.Type.Name != seen {
+			seen = l.Type.Name
+			s.ready.wake(seen, 1)
+		}
+	}
+}
+
+// grant takes what there is now.
+func (s *Service) grant(ctx context.Context, req LeaseRequest) (leases []Lease, err error) {
+	if s.stopped() {
+		return nil, nil
+	}
+	err = s.update(ctx, func(tx tallygate.Tx, did *change) error {
+		leases, err = s.take(tx, did, req)
+		return err
+	})
+	return leases, err
+}
+
+// take serves the request inside a transaction: the client with the least service first, its most urgent item first,
+// within the caps on running jobs.
+func (s *Service) take(tx tallygate.Tx, did *change, req LeaseRequest) ([]Lease, error) {
+	if s.stopped() {
+		return nil, nil
+	}
+	s.fair.mu.Lock()
+	defer s.fair.mu.Unlock()
+	pool := s.fair.pool(req.Types)
+	waiting, err := s.candidates(tx, pool, req)
+	if err != nil {
+		return nil, err
+	}
+	var leases []Lease
+	touched := map[*laneHead]bool{}
+	clients := map[*tallygate.Client]bool{}
+	for len(leases) < req.Max && len(waiting) > 0 {
+		c := waiting[0]
+		head, item, err := c.next(func(l *laneHead) (err error) {
+			l.items, err = tx.ReadyItems(l.lane.Type, l.lane.ClientID, req.Max-len(leases))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if item == nil || c.room <= 0 {
+			heap.Pop(&waiting)
+			continue
+		}
+		if end := item.Deadline(); !end.IsZero() && !tx.Now().Before(end) {
+			continue // the sweep ends it
+		}
+		lease, err := s.begin(tx, did, head.kind.jobType, item, req.Worker)
+		if err != nil {
+			return nil, err
+		}
+		leases = append(leases, lease)
+		c.client.Queued--
+		c.client.Running++
+		c.room--
+		head.lane.Ready--
+		head.kind.load.Running++
+		head.kind.room--
+		touched[head], clients[c.client] = true, true
+		pool.serve(c.client.ID, head.kind.load.Cost)
+		c.served = pool.of(c.client.ID)
+		heap.Fix(&waiting, 0)
+	}
+	return leases, saveTaken(tx, touched, clients)
+}
+
+func saveTaken(tx tallygate.Tx, lanes map[*laneHead]bool, clients map[*tallygate.Client]bool) error {
+	for l := range lanes {
+		if err := tx.SaveLane(l.lane); err != nil {
+			return err
+		}
+		if err := tx.SaveTypeLoad(l.lane.Type, l.kind.load); err != nil {
+			return err
+		}
+	}
+	for c := range clients {
+		if err := tx.SaveAccount(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// candidates gathers the clients that have ready items of the types and room to run them.
+func (s *Service) candidates(tx tallygate.Tx, pool *pool, req LeaseRequest) (candidates, error) {
+	byClient := map[tallygate.ClientID]*candidate{}
+	for _, name := range req.Types {
+		t, err := tx.JobType(name)
+		if err != nil {
+			return nil, err
+		}
+		if t == nil {
+			continue
+		}
+		kind, err := offer(tx, t)
+		if err != nil {
+			return nil, err
+		}
+		lanes, err := tx.ActiveLanes(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, lane := range lanes {
+			c, err := s.candidate(tx, pool, byClient, lane.ClientID)
+			if err != nil {
+				return nil, err
+			}
+			c.lanes = append(c.lanes, &laneHead{lane: lane, kind: kind})
+		}
+	}
+	waiting := make(candidates, 0, len(byClient))
+	for _, c := range byClient {
+		if c.room > 0 {
+			waiting = append(waiting, c)
+		}
+	}
+	heap.Init(&waiting)
+	return waiting, nil
+}
+
+func (s *Service) candidate(tx tallygate.Tx, pool *pool, byClient map[tallygate.ClientID]*candidate, id tallygate.ClientID) (*candidate, error) {
+	if c := byClient[id]; c != nil {
+		return c, nil
+	}
+	client, err := tx.Client(id)
+	if err != nil {
+		return nil, err
+	}
+	c := &candidate{client: client, served: pool.of(id)}
+	switch {
+	case client == nil || client.Status != tallygate.ClientActive: // a suspended client's jobs wait
+		c.room = 0
+	case client.Operator || client.Limits.RunningJobs == 0:
+		c.room = math.MaxInt64
+	default:
+		c.room = client.Limits.RunningJobs - client.Running
+	}
+	byClient[id] = c
+	return c, nil
+}
+
+func offer(tx tallygate.Tx, t *tallygate.JobType) (*leasable, error) {
+	load, err := tx.TypeLoad(t.Name)
+	if err != nil {
+		return nil, err
+	}
+	room := int64(math.MaxInt64)
+	if t.RunningJobs > 0 {
+		room = t.RunningJobs - load.Running
+	}
+	return &leasable{t, load, room}, nil
+}
+
+// begin starts an attempt.
+func (s *Service) begin(tx tallygate.Tx, did *change, t *tallygate.JobType, q *tallygate.QueueItem, worker string) (Lease, error) {
+	now := tx.Now()
+	if q.StartedAt.IsZero() {
+		q.StartedAt = now
+	}
+	q.State = tallygate.ItemLeased
+	q.Attempt++
+	q.LeasedAt = now
+	q.AttemptDeadline = earliest(now.Add(t.AttemptTimeout), q.Deadline())
+	q.At = earliest(now.Add(t.Lease), q.AttemptDeadline)
+	q.Token = s.opt.IDs.Next("lease_", now)
+	q.Worker = worker
+	q.Progress = -1
+	if err := tx.SaveItem(q); err != nil {
+		return Lease{}, err
+	}
+	job, err := tx.Asked(q.ClientID, q.JobID)
+	if err != nil {
+		return Lease{}, err
+	}
+	if job == nil {
+		return Lease{}, tallygate.Errorf(tallygate.DatabaseError, "job %s is in the queue alone", q.JobID)
+	}
+	job.Item = q
+	err = event(tx, did, tallygate.EventJobRunning, q, "", details("attempt", q.Attempt, "worker", worker))
+	return Lease{Token: q.Token, Attempt: q.Attempt, ExpiresAt: q.At, Job: job, Type: t}, err
+}
+
+// earliest returns the earlier time, where a zero second one does not count.
+func earliest(a, b time.Time) time.Time {
+	if !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// checkTypes refuses types that the executor cannot lease.
+func (s *Service) checkTypes(ctx context.Context, req *LeaseRequest) error {
+	slices.Sort(req.Types)
+	req.Types = slices.Compact(req.Types)
+	if req.Kind == "" {
+		req.Kind = tallygate.ExecutorPull
+	}
+	var bad []string
+	for _, name := range req.Types {
+		known, err := s.types.get(ctx, s.store, name)
+		if err != nil {
+			return err
+		}
+		switch {
+		case known == nil:
+			bad = append(bad, "there is no job type "+strconv.Quote(name))
+		case known.Executor.Kind != req.Kind:
+			bad = append(bad, "job type "+name+" is not for workers that pull: its executor is "+string(known.Executor.Kind))
+		}
+	}
+	if len(bad) > 0 {
+		return &tallygate.Error{Code: tallygate.InvalidParameter, Field: "types", Detail: "/types: " + strings.Join(bad, "; ")}
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package queue_test
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/ledger"
+	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/store/sqlite"
+)
+
+// clock is a time that tests move by hand.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// world is a queue over a fresh store.
+type world struct {
+	testing.TB
+	clock *clock
+	store tallygate.Store
+	ids   *tallygate.IDs
+	queue *queue.Service
+}
+
+func newWorld(t testing.TB, now func() time.Time, opt queue.Options) *world {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{TB: t, store: s, ids: new(tallygate.IDs)}
+	opt.IDs = w.ids
+	w.queue = queue.New(s, opt)
+	return w
+}
+
+func testWorld(t testing.TB) *world {
+	c := newClock()
+	w := newWorld(t, c.Now, queue.Options{Jitter: func(d time.Duration) time.Duration { return d }})
+	w.clock = c
+	return w
+}
+
+func (w *world) do(fn func(tx tallygate.Tx) error) {
+	w.Helper()
+	if err := w.store.Update(context.Background(), fn); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// client adds a client with money.
+func (w *world) client(credit string, change func(*tallygate.Client)) *tallygate.Client {
+	w.Helper()
+	amount, err := tallygate.ParseMoney(credit)
+	if err != nil {
+		w.Fatal(err)
+	}
+	c := &tallygate.Client{Name: "Acme", Status: tallygate.ClientActive, Limits: tallygate.DefaultClientLimits, Metadata: []byte("{}")}
+	if change != nil {
+		change(c)
+	}
+	w.do(func(tx tallygate.Tx) error {
+		c.ID = tallygate.ClientID(w.ids.Next(tallygate.ClientPrefix, tx.Now()))
+		c.CreatedAt = tx.Now()
+		if err := tx.InsertClient(c); err != nil || amount == 0 {
+			return err
+		}
+		stored, err := tx.Client(c.ID)
+		if err != nil {
+			return err
+		}
+		if _, err := ledger.Credit(tx, w.ids, stored, amount, ""); err != nil {
+			return err
+		}
+		return tx.SaveAccount(stored)
+	})
+	return c
+}
+
+func (w *world) jobType(name string, change func(*tallygate.JobType)) {
+	w.Helper()
+	t := queue.Defaults()
+	t.Name = name
+	t.Price.Base, _ = tallygate.ParseMoney("0.001")
+	if change != nil {
+		change(&t)
+	}
+	if _, err := w.queue.DefineType(context.Background(), t, ""); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func submission(c *tallygate.Client, jobs ...queue.Submission) queue.Submit {
+	return queue.Submit{Client: c, Jobs: jobs, Recheck: func(tx tallygate.Tx) (*tallygate.Client, error) { return tx.Client(c.ID) }}
+}
+
+func (w *world) audit() {
+	w.Helper()
+	err := w.store.View(context.Background(), func(tx tallygate.Tx) error {
+		report, err := tx.Audit()
+		if err == nil {
+			for _, f := range report.Findings {
+				w.Errorf("audit: %s: %s: %s", f.Statement, f.Subject, f.Detail)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func TestAJobGoesFromSubmitToCharge(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("text.stats", nil)
+	c := w.client("1.00", nil)
+	jobs, _, err := w.queue.Submit(t.Context(), submission(c, queue.Submission{Type: "text.stats", Input: []byte(`{"a":1}`), Metadata: []byte("{}")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leases, err := w.queue.Lease(t.Context(), queue.LeaseRequest{Types: []string{"text.stats"}, Max: 10, Worker: "w"})
+	if err != nil || len(leases) != 1 || leases[0].Job.ID != jobs[0].ID {
+		t.Fatalf("leases %v, %v", leases, err)
+	}
+	results, _, err := w.queue.Report(t.Context(), []queue.Report{{JobID: jobs[0].ID, Token: leases[0].Token, Outcome: queue.Succeeded, Result: []byte("{}")}}, nil)
+	if err != nil || results[0] != nil {
+		t.Fatal(results, err)
+	}
+	job, err := w.queue.Job(t.Context(), jobs[0].ID)
+	if err != nil || job.Status() != tallygate.JobSucceeded || job.Outcome.Charged.String() != "0.001" {
+		t.Fatalf("%+v %v", job, err)
+	}
+	w.audit()
+}
+
+func BenchmarkSubmit(b *testing.B) {
+	w := newWorld(b, time.Now, queue.Options{})
+	w.jobType("bench.noop", nil)
+	c := w.client("1000000.00", func(c *tallygate.Client) { c.Limits = tallygate.ClientLimits{} })
+	input := []byte(`{"text":"` + strings.Repeat("x", 280) + `"}`)
+	b.SetParallelism(32)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, _, err := w.queue.Submit(context.Background(), submission(c, queue.Submission{Type: "bench.noop", Input: input, Metadata: []byte("{}")})); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkDrain(b *testing.B) {
+	w := newWorld(b, time.Now, queue.Options{})
+	w.jobType("bench.noop", nil)
+	c := w.client("1000000.00", func(c *tallygate.Client) { c.Limits = tallygate.ClientLimits{} })
+	batch := make([]queue.Submission, 1000)
+	for i := range batch {
+		batch[i] = queue.Submission{Type: "bench.noop", Input: []byte(`{}`), Metadata: []byte("{}")}
+	}
+	for range b.N/1000 + 1 {
+		if _, _, err := w.queue.Submit(context.Background(), submission(c, batch...)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			var reports []queue.Report
+			for {
+				_, leases, err := w.queue.Report(context.Background(), reports, &queue.LeaseRequest{Types: []string{"bench.noop"}, Max: 100})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				if len(leases) == 0 {
+					return
+				}
+				reports = reports[:0]
+				for _, l := range leases {
+					reports = append(reports, queue.Report{JobID: l.Job.ID, Token: l.Token, Outcome: queue.Succeeded, Result: []byte("{}")})
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,245 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/ledger"
+)
+
+// Submission is one job as its client asks for it.
+type Submission struct {
+	Type      string
+	Input     []byte // JSON
+	Priority  int64
+	RunAt     time.Time        // zero: now
+	TimeLimit time.Duration    // zero: the type's
+	MaxCost   *tallygate.Money // nil: whatever the quote is
+	Metadata  []byte           // a JSON object
+}
+
+// Submit asks for jobs, all or none.
+type Submit struct {
+	Client *tallygate.Client // as the call was admitted
+	Actor  tallygate.KeyID
+	// Recheck returns the client as the transaction sees it, deciding again whether the call may pass if something
+	// about the client or its keys has changed since.
+	Recheck     func(tallygate.Tx) (*tallygate.Client, error)
+	Idempotency tallygate.Idempotency // no key: no record
+	Jobs        []Submission
+	Batch       bool // name faults by their place in the batch
+}
+
+// errStale has a submit prepared again: a job type changed between the look and the transaction.
+var errStale = errors.New("a job type has changed")
+
+// Submit accepts the jobs and returns them once they are on disk. The same Idempotency-Key returns the first call's
+// jobs as they are now, with replayed true. A refusal accepts none.
+func (s *Service) Submit(ctx context.Context, sub Submit) (jobs []*tallygate.Job, replayed bool, err error) {
+	for range 3 {
+		types, err := s.prepare(ctx, sub)
+		if err != nil {
+			return nil, false, err
+		}
+		jobs, replayed, err = s.accept(ctx, sub, types)
+		if !errors.Is(err, errStale) {
+			return jobs, replayed, err
+		}
+	}
+	return nil, false, &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "the job type is being changed; retry after a delay", RetryAfter: time.Second}
+}
+
+// prepare checks the request outside the transaction and returns each job's type, nil where there is none.
+func (s *Service) prepare(ctx context.Context, sub Submit) ([]*tallygate.JobType, error) {
+	types := make([]*tallygate.JobType, len(sub.Jobs))
+	var faults Faults
+	for i, j := range sub.Jobs {
+		known, err := s.types.get(ctx, s.store, j.Type)
+		if err != nil {
+			return nil, err
+		}
+		if known == nil {
+			continue
+		}
+		t := known.JobType
+		types[i] = t
+		if !t.OpenTo(sub.Client.ID) && !sub.Client.Operator {
+			return nil, tallygate.Errorf(tallygate.AuthorizationFailed, "job type %s is not open to this client", t.Name)
+		}
+		at := ""
+		if sub.Batch {
+			at = fmt.Sprintf("/jobs/%d", i)
+		}
+		faults = append(faults, known.check(at+"/input", j.Input)...)
+		if quote := t.Price.Quote(); j.MaxCost != nil && quote > *j.MaxCost {
+			faults = append(faults, Fault{Pointer: at + "/max_cost", Text: fmt.Sprintf("the job's quote is %s, more than %s", quote, *j.MaxCost)})
+		}
+	}
+	return types, faults.Err()
+}
+
+// accept decides and writes, in one transaction: the balance guard, the holds, the jobs, their events and the
+// idempotency record.
+func (s *Service) accept(ctx context.Context, sub Submit, types []*tallygate.JobType) (jobs []*tallygate.Job, replayed bool, err error) {
+	var record *tallygate.Idempotency
+	err = s.update(ctx, func(tx tallygate.Tx, did *change) error {
+		jobs = nil
+		c, err := sub.Recheck(tx)
+		if err != nil {
+			return err
+		}
+		record, replayed, err = tallygate.Remember(tx, sub.Idempotency, func() ([]byte, []tallygate.JobID, error) {
+			if err := s.admit(tx, c, sub, types); err != nil {
+				return nil, nil, err
+			}
+			jobs = make([]*tallygate.Job, len(sub.Jobs))
+			ids := make([]tallygate.JobID, len(sub.Jobs))
+			for i, asked := range sub.Jobs {
+				job, err := s.write(tx, did, c, sub.Actor, types[i], asked)
+				if err != nil {
+					return nil, nil, err
+				}
+				jobs[i], ids[i] = job, job.ID
+			}
+			return nil, ids, tx.SaveAccount(c)
+		})
+		return err
+	})
+	if lost := (tallygate.ErrCommit{}); errors.As(err, &lost) && s.landed(ctx, jobs) {
+		err = nil
+	}
+	if err == nil && replayed {
+		jobs, err = s.JobsByID(ctx, record.Jobs)
+		if err == nil && len(jobs) < len(record.Jobs) {
+			err = tallygate.Errorf(tallygate.JobNotFound, "the job of this %s has been removed since", tallygate.IdempotencyHeader)
+		}
+	}
+	return jobs, replayed, err
+}
+
+// landed looks after a commit of unknown outcome whether the jobs are there.
+func (s *Service) landed(ctx context.Context, jobs []*tallygate.Job) bool {
+	ids := make([]tallygate.JobID, len(jobs))
+	for i, j := range jobs {
+		ids[i] = j.ID
+	}
+	found, err := s.JobsByID(context.WithoutCancel(ctx), ids)
+	return err == nil && len(jobs) > 0 && len(found) == len(jobs)
+}
+
+// admit decides whether all the jobs may be accepted. It writes nothing.
+func (s *Service) admit(tx tallygate.Tx, c *tallygate.Client, sub Submit, types []*tallygate.JobType) error {
+	var total tallygate.Money
+	for i, asked := range sub.Jobs {
+		t, err := tx.JobType(asked.Type)
+		if err != nil {
+			return err
+		}
+		switch known := types[i]; {
+		case t == nil && known == nil:
+			return s.noType(tx, asked.Type)
+		case t == nil || known == nil || t.Revision != known.Revision:
+			s.types.forget(asked.Type)
+			return errStale
+		}
+		total = total.Plus(t.Price.Quote())
+	}
+	if n := int64(len(sub.Jobs)); c.Limits.QueuedJobs > 0 && !c.Operator && c.Queued+n > c.Limits.QueuedJobs {
+		return &tallygate.Error{
+			Code:       tallygate.RateLimitExceeded,
+			Detail:     fmt.Sprintf("%d jobs are queued and the client's limit is %d; wait until some have run", c.Queued, c.Limits.QueuedJobs),
+			RetryAfter: time.Second,
+		}
+	}
+	return ledger.CanHold(c, total)
+}
+
+// write accepts one job. It changes c's account, which the caller saves.
+func (s *Service) write(tx tallygate.Tx, did *change, c *tallygate.Client, actor tallygate.KeyID, t *tallygate.JobType, asked Submission) (*tallygate.Job, error) {
+	now := tx.Now()
+	job := &tallygate.Job{
+		ID:           tallygate.JobID(s.opt.IDs.Next(tallygate.JobPrefix, now)),
+		ClientID:     c.ID,
+		Type:         t.Name,
+		Priority:     asked.Priority,
+		Input:        asked.Input,
+		Metadata:     asked.Metadata,
+		MaxAttempts:  t.MaxAttempts,
+		TimeLimit:    t.TimeLimit,
+		Held:         t.Price.Quote(),
+		PriceVersion: t.PriceVersion,
+		RunAt:        asked.RunAt,
+		CreatedAt:    now,
+	}
+	if asked.TimeLimit > 0 {
+		job.TimeLimit = min(asked.TimeLimit, t.TimeLimit)
+	}
+	if job.RunAt.IsZero() {
+		job.RunAt = now
+	}
+	job.Item = &tallygate.QueueItem{
+		JobID: job.ID, ClientID: c.ID, Type: t.Name, Priority: job.Priority, Held: job.Held, PriceVersion: job.PriceVersion,
+		State: tallygate.ItemReady, At: now, MaxAttempts: job.MaxAttempts, TimeLimit: job.TimeLimit, Progress: -1,
+	}
+	if job.RunAt.After(now) {
+		job.Item.State, job.Item.At = tallygate.ItemWaiting, job.RunAt
+	}
+	if err := ledger.Hold(tx, s.opt.IDs, c, job.ID, job.Held); err != nil {
+		return nil, err
+	}
+	if err := tx.InsertJob(job); err != nil {
+		return nil, err
+	}
+	if err := tx.Enqueue(job.Item); err != nil {
+		return nil, err
+	}
+	c.Queued++
+	if err := moveLoad(tx, t.Name, 1, 0); err != nil {
+		return nil, err
+	}
+	if job.Item.State == tallygate.ItemReady {
+		if err := moveLane(tx, did, job.Item, 1); err != nil {
+			return nil, err
+		}
+	}
+	return job, event(tx, did, tallygate.EventJobQueued, job.Item, actor, nil)
+}
+
+// moveLoad adds to the type's counts.
+func moveLoad(tx tallygate.Tx, jobType string, live, running int64) error {
+	load, err := tx.TypeLoad(jobType)
+	if err != nil {
+		return err
+	}
+	load.Live += live
+	load.Running += running
+	return tx.SaveTypeLoad(jobType, load)
+}
+
+// moveLane adds to the ready items of an item's lane.
+func moveLane(tx tallygate.Tx, did *change, q *tallygate.QueueItem, ready int64) error {
+	lane, err := tx.Lane(q.Type, q.ClientID)
+	if err != nil {
+		return err
+	}
+	lane.Ready += ready
+	if ready > 0 {
+		did.freed(q.Type)
+	}
+	return tx.SaveLane(lane)
+}
+
+// Quote returns the type and the most that a job with the input would cost, after the checks that a submit would make.
+func (s *Service) Quote(ctx context.Context, c *tallygate.Client, asked Submission) (*tallygate.JobType, error) {
+	types, err := s.prepare(ctx, Submit{Client: c, Jobs: []Submission{asked}})
+	if err != nil {
+		return nil, err
+	}
+	if types[0] == nil {
+		return nil, s.store.View(ctx, func(tx tallygate.Tx) error { return s.noType(tx, asked.Type) })
+	}
+	return types[0], nil
+}

@@ -1,0 +1,210 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/tallygate/tallygate"
+)
+
+const (
+	sweepBatch      = 500
+	slowPoll        = time.Second // for what frees a job without a wake-up of its own
+	upkeepEvery     = time.Minute // retention and old idempotency records
+	idempotencyKept = 24 * time.Hour
+)
+
+// Run does what the clock asks for until the context ends: jobs whose time has come, leases that were lost, time
+// limits, retention.
+func (s *Service) Run(ctx context.Context) {
+	sweep, poll, upkeep := time.NewTicker(s.opt.Every), time.NewTicker(slowPoll), time.NewTicker(upkeepEvery)
+	defer sweep.Stop()
+	defer poll.Stop()
+	defer upkeep.Stop()
+	walk := retention{}
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-sweep.C:
+			err = s.Sweep(ctx)
+		case <-poll.C:
+			for _, t := range s.ready.types() {
+				s.ready.wake(t, 1)
+			}
+		case <-upkeep.C:
+			err = s.upkeep(ctx, walk)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.opt.Log.Error("queue upkeep", "error", err)
+		}
+	}
+}
+
+// Sweep does what is due now.
+func (s *Service) Sweep(ctx context.Context) error {
+	for {
+		due, err := s.due(ctx)
+		if err != nil || !due {
+			return err
+		}
+		n := 0
+		err = s.update(ctx, func(tx tallygate.Tx, did *change) error {
+			n, err = s.sweep(tx, did)
+			return err
+		})
+		if err != nil || n < sweepBatch {
+			return err
+		}
+	}
+}
+
+// due looks, without writing, whether there is anything to do.
+func (s *Service) due(ctx context.Context) (due bool, err error) {
+	err = s.store.View(ctx, func(tx tallygate.Tx) error {
+		next, err := tx.NextDue()
+		if err != nil {
+			return err
+		}
+		if due = !next.IsZero() && !next.After(tx.Now()); due {
+			return nil
+		}
+		overdue, err := tx.OverdueItems(tx.Now(), 1)
+		due = len(overdue) > 0
+		return err
+	})
+	return due, err
+}
+
+func (s *Service) sweep(tx tallygate.Tx, did *change) (int, error) {
+	items, err := tx.DueItems(tx.Now(), sweepBatch)
+	if err != nil {
+		return 0, err
+	}
+	overdue, err := tx.OverdueItems(tx.Now(), sweepBatch-len(items))
+	if err != nil {
+		return 0, err
+	}
+	for _, q := range append(items, overdue...) {
+		if err := s.expire(tx, did, q); err != nil {
+			return 0, err
+		}
+	}
+	return len(items) + len(overdue), nil
+}
+
+// expire decides what the end of an item's time means.
+func (s *Service) expire(tx tallygate.Tx, did *change, q *tallygate.QueueItem) error {
+	now := tx.Now()
+	leased := q.State == tallygate.ItemLeased
+	switch {
+	case leased && q.CancelRequested:
+		q.Token = "" // its holder did not settle anything
+		return s.cancelled(tx, did, q, "", false)
+	case !q.Deadline().IsZero() && !now.Before(q.Deadline()):
+		return s.end(tx, did, q, "", &tallygate.Outcome{Status: tallygate.JobFailed, Error: &tallygate.JobError{
+			Code: tallygate.ProcessingFailed, Message: "the job's time limit of " + q.TimeLimit.String() + " has passed" + lastWords(q),
+		}})
+	case leased && !now.Before(q.AttemptDeadline):
+		q.Token = ""
+		return s.failed(tx, did, q, tallygate.JobError{
+			Code: tallygate.ProcessingFailed, Message: "the attempt took longer than its time limit",
+		}, false, 0)
+	case leased:
+		return s.lost(tx, did, q)
+	}
+	return s.ripen(tx, did, q)
+}
+
+func lastWords(q *tallygate.QueueItem) string {
+	if q.LastError == nil {
+		return ""
+	}
+	return "; the last attempt said: " + q.LastError.Message
+}
+
+// lost puts a job back whose worker fell silent. Losses count apart from failures.
+func (s *Service) lost(tx tallygate.Tx, did *change, q *tallygate.QueueItem) error {
+	q.Losses++
+	if q.Losses >= s.opt.MaxLosses {
+		q.Token = ""
+		return s.end(tx, did, q, "", &tallygate.Outcome{Status: tallygate.JobFailed, Error: &tallygate.JobError{
+			Code: tallygate.ProcessingFailed, Message: "its workers were lost too often" + lastWords(q),
+		}})
+	}
+	return s.requeue(tx, did, q, tx.Now(), tallygate.EventJobRetrying, details("reason", "lost", "worker", q.Worker))
+}
+
+// ripen makes a waiting item ready.
+func (s *Service) ripen(tx tallygate.Tx, did *change, q *tallygate.QueueItem) error {
+	q.State, q.At = tallygate.ItemReady, tx.Now()
+	if err := tx.SaveItem(q); err != nil {
+		return err
+	}
+	return moveLane(tx, did, q, 1)
+}
+
+// retention remembers how far each type's ended jobs have been walked.
+type retention map[string]int64
+
+// upkeep removes what is older than its type keeps it, and old idempotency records, in bounded batches.
+func (s *Service) upkeep(ctx context.Context, walk retention) error {
+	var types []*tallygate.JobType
+	err := s.store.View(ctx, func(tx tallygate.Tx) (err error) {
+		types, err = tx.JobTypes()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range types {
+		if err := s.removeEnded(ctx, t, walk); err != nil {
+			return err
+		}
+	}
+	for n := sweepBatch; n == sweepBatch; {
+		err := s.store.Update(ctx, func(tx tallygate.Tx) (err error) {
+			n, err = tx.DeleteIdempotency(tx.Now().Add(-idempotencyKept), sweepBatch)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) removeEnded(ctx context.Context, t *tallygate.JobType, walk retention) error {
+	if t.Retention == 0 {
+		return nil
+	}
+	for {
+		var ended []tallygate.EndedJob
+		last := walk[t.Name]
+		err := s.store.View(ctx, func(tx tallygate.Tx) (err error) {
+			ended, last, err = tx.EndedJobs(t.Name, tx.Now().Add(-t.Retention), walk[t.Name], sweepBatch)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(ended) > 0 {
+			err = s.store.Update(ctx, func(tx tallygate.Tx) error {
+				for _, j := range ended {
+					if err := tx.DeleteJob(j.ClientID, j.ID); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if last == walk[t.Name] {
+			return nil
+		}
+		walk[t.Name] = last
+	}
+}
