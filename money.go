@@ -13,7 +13,7 @@ type Money int64
 // microsPerUnit is how many Money make one unit of the currency.
 const microsPerUnit = 1_000_000
 
-// MaxMoney bounds every amount and balance: a thousand million million micro-units leaves room to add without overflow.
+// MaxMoney bounds every amount and balance: a million million of the currency leaves room to add without overflow.
 const MaxMoney Money = 1_000_000_000_000_000_000
 
 // ParseMoney reads a decimal such as "25", "-0.21" or "0.000001": at most six decimals, no exponent, no spaces, no
@@ -24,18 +24,18 @@ func ParseMoney(s string) (Money, error) {
 	if whole == "" || (hasPoint && fraction == "") || len(whole) > 13 || len(fraction) > 6 {
 		return 0, fmt.Errorf("%.40q is not an amount: write a decimal such as \"25.00\" with at most six decimals", s)
 	}
-	var micros int64
+	var micros uint64 // 19 digits fit
 	for _, c := range []byte(whole + (fraction + "000000")[:6]) {
 		if c < '0' || c > '9' {
 			return 0, fmt.Errorf("%.40q is not an amount: write a decimal such as \"25.00\"", s)
 		}
-		micros = micros*10 + int64(c-'0')
+		micros = micros*10 + uint64(c-'0')
 	}
-	if Money(micros) > MaxMoney {
+	if micros > uint64(MaxMoney) {
 		return 0, fmt.Errorf("%.40q is too large: the most is %s", s, MaxMoney)
 	}
 	if negative {
-		micros = -micros
+		return -Money(micros), nil
 	}
 	return Money(micros), nil
 }

@@ -165,6 +165,8 @@ func BenchmarkSubmit(b *testing.B) {
 	c := w.client("1000000.00", func(c *tallygate.Client) { c.Limits = tallygate.ClientLimits{} })
 	input := []byte(`{"text":"` + strings.Repeat("x", 280) + `"}`)
 	b.SetParallelism(32)
+	from := cpuMicros()
+	defer func() { reportCPU(b, from) }()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
@@ -189,6 +191,8 @@ func BenchmarkDrain(b *testing.B) {
 		}
 	}
 	b.ResetTimer()
+	from := cpuMicros()
+	defer func() { reportCPU(b, from) }()
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {

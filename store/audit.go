@@ -44,7 +44,7 @@ var auditChecks = []auditCheck{
 		"%d micro-units are held by entries and %d by the queue",
 		`SELECT h.job_id, h.held, COALESCE(q.held, 0) FROM
 			(SELECT job_id, SUM(held) AS held FROM entries WHERE job_id <> '' GROUP BY job_id) h
-			LEFT JOIN queue q ON q.job_id = h.job_id WHERE h.held <> 0 AND h.held <> COALESCE(q.held, 0)
+			LEFT JOIN queue q ON q.job_id = h.job_id WHERE h.held <> COALESCE(q.held, 0)
 		UNION ALL
 		SELECT q.job_id, 0, q.held FROM queue q WHERE q.held > 0 AND NOT EXISTS
 			(SELECT 1 FROM entries e WHERE e.client_id = q.client_id AND e.job_id = q.job_id AND e.kind = 'hold')`,
@@ -78,10 +78,15 @@ var auditChecks = []auditCheck{
 				ON q.type = t.job_type
 			WHERE t.live <> COALESCE(q.live, 0) OR t.running <> COALESCE(q.running, 0)
 		UNION ALL
+		SELECT q.type, 0, COUNT(*) FROM queue q WHERE NOT EXISTS (SELECT 1 FROM type_loads t WHERE t.job_type = q.type) GROUP BY q.type
+		UNION ALL
 		SELECT l.client_id, l.ready, COALESCE(q.ready, 0) FROM lanes l
 			LEFT JOIN (SELECT type, client_id, COUNT(*) AS ready FROM queue WHERE state = 0 GROUP BY type, client_id) q
 				ON q.type = l.type AND q.client_id = l.client_id
-			WHERE l.ready <> COALESCE(q.ready, 0)`,
+			WHERE l.ready <> COALESCE(q.ready, 0)
+		UNION ALL
+		SELECT q.client_id, 0, COUNT(*) FROM queue q WHERE q.state = 0 AND NOT EXISTS
+			(SELECT 1 FROM lanes l WHERE l.type = q.type AND l.client_id = q.client_id) GROUP BY q.type, q.client_id`,
 	},
 }
 

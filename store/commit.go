@@ -170,7 +170,7 @@ func keepTaken(batch []*member) []*member {
 // run commits the batch together or, where a member spoilt it, each alone.
 func (c *Committer) run(batch []*member) {
 	err := c.together(batch)
-	if err != nil && len(batch) > 1 && !c.engine.Hopeless(err) {
+	if err != nil && len(batch) > 1 && !commitFailed(err) && !c.engine.Hopeless(err) {
 		for _, m := range batch {
 			m.err = c.together([]*member{m})
 			close(m.done)
@@ -183,6 +183,12 @@ func (c *Committer) run(batch []*member) {
 		}
 		close(m.done)
 	}
+}
+
+// commitFailed reports whether the commit itself failed: what was written may be on disk, so nothing is run again.
+func commitFailed(err error) bool {
+	_, ok := errors.AsType[tallygate.ErrCommit](err)
+	return ok
 }
 
 // together runs the members in one transaction. A member that fails before it wrote anything keeps its error and

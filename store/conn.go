@@ -36,6 +36,9 @@ func moment(us int64) time.Time {
 	return time.UnixMicro(us).UTC()
 }
 
+// storable is the time as it reads back, so that what is decided by it holds after it has been stored.
+func storable(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
 // flag writes a bool as 0 or 1.
 func flag(b bool) int64 {
 	if b {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"time"
 
 	"github.com/tallygate/tallygate"
@@ -61,7 +62,7 @@ func millionths(progress float64) int64 {
 	if progress < 0 {
 		return -1_000_000
 	}
-	return int64(progress * 1e6)
+	return int64(math.Round(progress * 1e6))
 }
 
 // Enqueue adds a live job.

@@ -82,12 +82,12 @@ func (c *Cache) Reusable() bool {
 // NewTx makes the transaction of an engine that has begun one on conn. Its cache must be empty or hold what the
 // database holds.
 func NewTx(conn Conn, now time.Time, cache *Cache) *Tx {
-	return &Tx{conn: conn, now: now, cache: cache}
+	return &Tx{conn: conn, now: storable(now), cache: cache}
 }
 
 // NewView makes a read-only transaction over the snapshot of conn.
 func NewView(conn Conn, now time.Time) *Tx {
-	return &Tx{conn: conn, now: now, cache: NewCache(), readOnly: true}
+	return &Tx{conn: conn, now: storable(now), cache: NewCache(), readOnly: true}
 }
 
 // Now is the time of the transaction.

@@ -46,7 +46,7 @@ type Store struct {
 var _ tallygate.Store = (*Store)(nil)
 
 const (
-	writerCache = "PRAGMA cache_size = -65536" // KiB, taken as it is needed
+	writerCache = "PRAGMA cache_size = -16384" // KiB, taken as it is needed
 	readerCache = "PRAGMA cache_size = -8192"
 	readerWait  = 2 * time.Second
 )

@@ -16,7 +16,7 @@ INSERT INTO counters (name, value) VALUES ('event', 0), ('revision', 0);
 CREATE TABLE clients (
   id              TEXT PRIMARY KEY,
   name            TEXT NOT NULL,
-  status          TEXT NOT NULL CHECK (status IN ('active', 'suspended')),
+  status          TEXT NOT NULL CHECK (status = 'active' OR status = 'suspended'),
   operator        INTEGER NOT NULL,
   minimum_balance INTEGER NOT NULL,
   rate            INTEGER NOT NULL,
@@ -114,7 +114,7 @@ CREATE TABLE outcomes (
   job_id        TEXT NOT NULL,
   client_id     TEXT NOT NULL,
   type          TEXT NOT NULL,
-  status        TEXT NOT NULL CHECK (status IN ('succeeded', 'failed', 'cancelled')),
+  status        TEXT NOT NULL CHECK (status = 'succeeded' OR status = 'failed' OR status = 'cancelled'),
   charged       INTEGER NOT NULL,
   released      INTEGER NOT NULL,
   units         BLOB,
@@ -137,7 +137,7 @@ CREATE TABLE queue (
   priority         INTEGER NOT NULL,
   held             INTEGER NOT NULL,
   price_version    INTEGER NOT NULL,
-  state            INTEGER NOT NULL CHECK (state IN (0, 1, 2)), -- ready, waiting, leased
+  state            INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2), -- ready, waiting, leased; a list of values would build a table for every row
   at               INTEGER NOT NULL,
   attempt          INTEGER NOT NULL,
   failures         INTEGER NOT NULL,

@@ -1,0 +1,87 @@
+package storetest
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/tallygate/tallygate"
+)
+
+var eventCases = []testCase{
+	{"events are numbered in order and read as they were appended, oldest first", func(f *fixture) {
+		var want []*tallygate.Event
+		for i := range 5 {
+			e := &tallygate.Event{
+				Kind: tallygate.EventJobLog, ClientID: "cl_owner", Subject: "job_1", Actor: "key_1",
+				Data: []byte(`{"line":"` + strconv.Itoa(i) + `"}`), At: noon,
+			}
+			bare := &tallygate.Event{Kind: tallygate.EventJobQueued, Subject: "job_2", At: noon}
+			f.update(func(tx tallygate.Tx) error {
+				if err := tx.InsertEvent(e); err != nil {
+					return err
+				}
+				return tx.InsertEvent(bare)
+			})
+			filled(f, e)
+			if e.ID != tallygate.NewEventID(e.At, e.Number) || bare.Number != e.Number+1 {
+				f.Errorf("event %d has the id %s, the next the number %d", e.Number, e.ID, bare.Number)
+			}
+			want = append(want, e)
+		}
+		of := func(subject string, after int64, limit int) func(tx tallygate.Tx) ([]*tallygate.Event, error) {
+			return func(tx tallygate.Tx) ([]*tallygate.Event, error) { return tx.Events(subject, after, limit) }
+		}
+		seen(f, "all", want, of("job_1", 0, 10))
+		seen(f, "those after the second", want[2:], of("job_1", want[1].Number, 10))
+		seen(f, "the first two", want[:2], of("job_1", 0, 2))
+		seen(f, "those of nothing", nil, of("job_3", 0, 10))
+	}},
+	{"an event that was rolled back leaves its number to the next", func(f *fixture) {
+		var first, second tallygate.Event
+		f.update(func(tx tallygate.Tx) error {
+			first = tallygate.Event{Kind: tallygate.EventJobLog, Subject: "job_1", At: noon}
+			return tx.InsertEvent(&first)
+		})
+		f.fails(func(tx tallygate.Tx) error {
+			if err := tx.InsertEvent(&tallygate.Event{Kind: tallygate.EventJobLog, Subject: "job_1", At: noon}); err != nil {
+				return err
+			}
+			return errGuilty
+		})
+		f.update(func(tx tallygate.Tx) error {
+			second = tallygate.Event{Kind: tallygate.EventJobLog, Subject: "job_1", At: noon}
+			return tx.InsertEvent(&second)
+		})
+		if second.Number <= first.Number {
+			f.Errorf("numbers %d and %d", first.Number, second.Number)
+		}
+		seen(f, "the events", []*tallygate.Event{&first, &second}, func(tx tallygate.Tx) ([]*tallygate.Event, error) { return tx.Events("job_1", 0, 10) })
+	}},
+	{"the audit trail holds what people did, newest first, each once", func(f *fixture) {
+		var want []int64
+		for i, kind := range []string{
+			tallygate.EventJobQueued, tallygate.EventClientCreated, tallygate.EventJobCancelRequested, tallygate.EventKeyRevoked,
+			tallygate.EventTypeDefined, tallygate.EventJobSucceeded, tallygate.EventClientCredited, tallygate.EventTypeDeleted,
+		} {
+			e := &tallygate.Event{Kind: kind, Subject: "s" + strconv.Itoa(i), Actor: "key_1", At: noon}
+			f.update(func(tx tallygate.Tx) error { return tx.InsertEvent(e) })
+			if kind[:4] != "job." {
+				want = append(want, e.Number)
+			}
+		}
+		slices.Reverse(want)
+		seen(f, "the trail", want, func(tx tallygate.Tx) (numbers []int64, err error) {
+			after := ""
+			for {
+				page, err := tx.AuditEvents(tallygate.Page{After: after, Limit: 2})
+				if err != nil || len(page) == 0 {
+					return numbers, err
+				}
+				for _, e := range page {
+					numbers = append(numbers, e.Number)
+				}
+				after = strconv.FormatInt(numbers[len(numbers)-1], 10)
+			}
+		})
+	}},
+}
