@@ -1,0 +1,595 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/queue"
+)
+
+func TestAnAnsweredJobIsChargedForItsUnits(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		const input = `{"pages": [1, 2],  "as sent": "é"}`
+		var id tallygate.JobID
+		w.upstream("pages.count", func(rw http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if r.Method != http.MethodPost || string(body) != input || r.Header.Get("Content-Type") != "application/json" {
+				w.Errorf("%s %v: %s", r.Method, r.Header, body)
+			}
+			if r.Header.Get("X-Tallygate-Job-Id") != string(id) || r.Header.Get("X-Tallygate-Attempt") != "1" || r.Header.Get("User-Agent") != "Tallygate" {
+				w.Errorf("headers %v", r.Header)
+			}
+			if got, want := r.Header.Get("X-Tallygate-Lease-Token"), w.job(id).Item.Token; got != want {
+				w.Errorf("token %q, want %q", got, want)
+			}
+			h := http.Header{}
+			sign(h, "secret text", string(id)+"-1", time.Now(), body)
+			for name := range h {
+				if r.Header.Get(name) != h.Get(name) {
+					w.Errorf("%s is %q, want %q", name, r.Header.Get(name), h.Get(name))
+				}
+			}
+			rw.Header().Set("X-Tallygate-Units", "page=12")
+			fmt.Fprint(rw, "\n{\"sum\": 3}\n")
+		}, func(t *tallygate.JobType) { t.Executor.Secret = "secret text" })
+		id = w.submit("pages.count", input)
+		o := w.ended(id)
+		if o.Status != tallygate.JobSucceeded || string(o.Result) != `{"sum": 3}` || o.Charged != 1000+12*2000 || o.Units["page"] != 12 {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
+func TestWhatAnAnswerMeans(t *testing.T) {
+	const external, processing = tallygate.ExternalServiceError, tallygate.ProcessingFailed
+	reply := func(status int, body string, header ...string) http.HandlerFunc {
+		return func(rw http.ResponseWriter, _ *http.Request) {
+			for i := 0; i < len(header); i += 2 {
+				rw.Header().Add(header[i], header[i+1])
+			}
+			rw.WriteHeader(status)
+			_, _ = io.WriteString(rw, body)
+		}
+	}
+	hijacked := func(write string) http.HandlerFunc {
+		return func(rw http.ResponseWriter, _ *http.Request) {
+			conn, _, err := rw.(http.Hijacker).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(conn, write)
+				_ = conn.Close()
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		upstream http.HandlerFunc
+		result   string // where the job succeeds
+		code     tallygate.Code
+		message  string
+		attempts int64
+	}{
+		"a result":       {upstream: reply(200, `[1]`), result: `[1]`},
+		"another 2xx":    {upstream: reply(206, `"part"`), result: `"part"`},
+		"no content":     {upstream: reply(204, ""), result: "null"},
+		"only space":     {upstream: reply(200, " \n"), result: "null"},
+		"not JSON":       {reply(200, "<html>"), "", external, "the upstream's answer is not JSON", 2},
+		"two results":    {reply(200, "{}{}"), "", external, "the upstream's answer is not JSON", 2},
+		"not UTF-8":      {reply(200, "\"\xff\""), "", external, "the upstream's answer is not JSON", 2},
+		"a name twice":   {reply(200, `{"a":1,"a":2}`), "", external, "the upstream's answer is not JSON", 2},
+		"refused":        {reply(422, `{"error": {"message": "no such page"}}`), "", processing, "the upstream answered 422 Unprocessable Entity: no such page", 1},
+		"refused, plain": {reply(400, `{"message": "no\u0000\nsuch\u202e page"}`), "", processing, "the upstream answered 400 Bad Request: no such page", 1},
+		"refused, mute":  {reply(404, "<html>"), "", processing, "the upstream answered 404 Not Found", 1},
+		"refused, odd":   {reply(499, `{"error": "text"}`), "", processing, "the upstream answered 499", 1},
+		"too slow":       {reply(408, `{"message": "no"}`), "", external, "the upstream answered 408 Request Timeout", 2},
+		"too early":      {reply(425, ""), "", external, "the upstream answered 425 Too Early", 2},
+		"too many":       {reply(429, ""), "", external, "the upstream answered 429 Too Many Requests", 2},
+		"broken":         {reply(500, `{"message": "internals"}`), "", external, "the upstream answered 500 Internal Server Error", 2},
+		"bad gateway":    {reply(502, ""), "", external, "the upstream answered 502 Bad Gateway", 2},
+		"moved":          {reply(302, "", "Location", "/elsewhere"), "", processing, "the upstream answered 302 Found, and redirects are not followed: the job type's URL must be the final one", 1},
+		"too large":      {reply(200, `"`+strings.Repeat("x", mostResult)+`"`), "", processing, "the upstream's answer is larger than 16 MiB", 1},
+		"hung up":        {hijacked(""), "", external, "the connection to the upstream broke before it had answered", 2},
+		"not HTTP":       {hijacked("hello\r\n\r\n"), "", external, "the connection to the upstream broke before it had answered", 2},
+		"broken off":     {hijacked("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}"), "", external, "the upstream's answer broke off", 2},
+		"unknown unit": {reply(200, "{}", "X-Tallygate-Units", "pgae=1"), "", processing,
+			"the units that were used are refused: /units/pgae: the job type does not meter it (it meters: page)", 1},
+		"wrong units": {reply(200, "{}", "X-Tallygate-Units", "page=-1"), "", processing,
+			`the upstream's header X-Tallygate-Units is wrong: page must be a whole number from 0 to 1000000000000, not "-1"`, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, Options{}, func(w *world) {
+				var calls atomic.Int64
+				w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+					calls.Add(1)
+					c.upstream(rw, r)
+				}, func(t *tallygate.JobType) { t.MaxAttempts = 2 })
+				o := w.ended(w.submit("x", "{}"))
+				if c.result != "" {
+					if o.Status != tallygate.JobSucceeded || string(o.Result) != c.result || o.Charged != 1000 {
+						t.Errorf("%+v", o)
+					}
+					return
+				}
+				w.wantFailure(o, c.code, c.message, c.attempts)
+				if calls.Load() != c.attempts || o.Charged != 0 {
+					t.Errorf("%d calls, charged %s", calls.Load(), o.Charged)
+				}
+			})
+		})
+	}
+}
+
+func TestAFailingUpstreamIsTriedAgain(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Tallygate-Attempt") != "3" {
+				rw.WriteHeader(http.StatusBadGateway)
+				return
+			}
+			fmt.Fprint(rw, `"ok"`)
+		}, nil)
+		if o := w.ended(w.submit("x", "{}")); o.Status != tallygate.JobSucceeded || o.Attempt != 3 {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	for name, value := range map[string]func(now time.Time) string{
+		"seconds":   func(time.Time) string { return "90" },
+		"HTTP date": func(now time.Time) string { return now.Add(90 * time.Second).UTC().Format(http.TimeFormat) },
+	} {
+		for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
+				bubble(t, Options{}, func(w *world) {
+					var refusedAt, answeredAt time.Time
+					w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+						if r.Header.Get("X-Tallygate-Attempt") == "1" {
+							refusedAt = time.Now()
+							rw.Header().Set("Retry-After", value(refusedAt))
+							rw.WriteHeader(status)
+							return
+						}
+						answeredAt = time.Now()
+					}, nil)
+					w.ended(w.submit("x", "{}"))
+					if waited := answeredAt.Sub(refusedAt); waited < 90*time.Second || waited > 91*time.Second {
+						t.Errorf("called again after %s", waited)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAnAcceptedJobIsTheUpstreamsToReport(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+			id, token := tallygate.JobID(r.Header.Get("X-Tallygate-Job-Id")), r.Header.Get("X-Tallygate-Lease-Token")
+			time.Sleep(5 * time.Second) // the lease has begun; the answer renews it
+			go func() {
+				for range 3 {
+					time.Sleep(29 * time.Second)
+					if _, _, err := w.queue.Heartbeat(context.Background(), queue.Beat{JobID: id, Token: token}); err != nil {
+						w.Error(err)
+					}
+				}
+				_, _, err := w.queue.Report(context.Background(), []queue.Report{{JobID: id, Token: token, Outcome: queue.Succeeded, Result: []byte("7")}}, nil)
+				if err != nil {
+					w.Error(err)
+				}
+			}()
+			rw.WriteHeader(http.StatusAccepted)
+		}, nil)
+		o := w.ended(w.submit("x", "{}"))
+		if o.Status != tallygate.JobSucceeded || string(o.Result) != "7" || o.Attempt != 1 || o.FinishedAt.Sub(o.StartedAt) != 92*time.Second {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
+func TestAnAcceptedJobThatNobodyRenewsIsTriedAgain(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Tallygate-Attempt") == "1" {
+				time.Sleep(5 * time.Second)
+				rw.WriteHeader(http.StatusAccepted)
+			}
+		}, nil)
+		o := w.ended(w.submit("x", "{}"))
+		if took := o.FinishedAt.Sub(o.StartedAt); o.Status != tallygate.JobSucceeded || o.Attempt != 2 || took < 35*time.Second || took > 36*time.Second {
+			t.Errorf("%+v after %s", o, took)
+		}
+	})
+}
+
+func TestADrainLeavesAcceptedJobsAlone(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.upstream("x", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusAccepted) }, nil)
+		id := w.submit("x", "{}")
+		time.Sleep(3 * time.Second)
+		w.executor.Drain(0)
+		if job := w.job(id); job.Status() != tallygate.JobRunning || job.Item.Attempt != 1 {
+			t.Errorf("%s %+v", job.Status(), job.Item)
+		}
+	})
+}
+
+func TestAHangingUpstreamTimesOutUnderARenewedLease(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.upstream("x", hang, func(t *tallygate.JobType) {
+			t.Executor.Timeout = 2 * time.Minute
+			t.MaxAttempts = 2
+		})
+		o := w.ended(w.submit("x", "{}"))
+		w.wantFailure(o, tallygate.ExternalServiceError, "the upstream did not answer within 2m0s", 2)
+		if took := o.FinishedAt.Sub(o.StartedAt); took < 4*time.Minute || took > 4*time.Minute+3*time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+// hang does not answer before its caller has gone.
+func hang(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+}
+
+func TestABodyThatNeverEndsTimesOut(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(rw, `{"a":`)
+			rw.(http.Flusher).Flush()
+			hang(rw, r)
+		}, func(t *tallygate.JobType) { t.MaxAttempts = 1 })
+		w.wantFailure(w.ended(w.submit("x", "{}")), tallygate.ExternalServiceError, "the upstream did not answer within 30s", 1)
+	})
+}
+
+func TestACancelledJobsCallEndsAtOnce(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		called, gone := make(chan struct{}), make(chan struct{})
+		w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+			close(called)
+			hang(rw, r)
+			close(gone)
+		}, func(t *tallygate.JobType) { t.CancelCharge = tallygate.CancelChargeBase })
+		id := w.submit("x", "{}")
+		<-called
+		time.Sleep(time.Second)
+		at := time.Now()
+		w.cancel(id, false)
+		<-gone
+		o := w.ended(id)
+		if took := time.Since(at); o.Status != tallygate.JobCancelled || o.Charged != 1000 || took != 0 {
+			t.Errorf("%+v after %s", o, took)
+		}
+	})
+}
+
+func TestACancellationFromAnotherNodeShowsAtTheNextHeartbeat(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		called := make(chan struct{})
+		w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+			close(called)
+			hang(rw, r)
+		}, nil)
+		id := w.submit("x", "{}")
+		<-called
+		time.Sleep(time.Second)
+		at := time.Now()
+		elsewhere := queue.New(w.store, queue.Options{IDs: w.ids})
+		if _, _, err := elsewhere.Cancel(context.Background(), queue.Cancel{JobID: id}); err != nil {
+			t.Fatal(err)
+		}
+		if o := w.ended(id); o.Status != tallygate.JobCancelled || time.Since(at) != 9*time.Second {
+			t.Errorf("%+v after %s", o, time.Since(at))
+		}
+	})
+}
+
+func TestAnAbandonedJobsCallEnds(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		called, gone := make(chan struct{}), make(chan struct{})
+		w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+			close(called)
+			hang(rw, r)
+			close(gone)
+		}, nil)
+		id := w.submit("x", "{}")
+		<-called
+		at := time.Now()
+		w.cancel(id, true)
+		<-gone
+		if took := time.Since(at); took > firstLook {
+			t.Errorf("the call ended after %s", took)
+		}
+	})
+}
+
+func TestTheBreakerKeepsJobsWaitingWhileTheirUpstreamFails(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		var healthy atomic.Bool
+		var calls []time.Duration
+		start := time.Now()
+		w.upstream("x", func(rw http.ResponseWriter, _ *http.Request) {
+			calls = append(calls, time.Since(start).Round(time.Second))
+			if !healthy.Load() {
+				rw.WriteHeader(http.StatusInternalServerError)
+			}
+		}, func(t *tallygate.JobType) {
+			t.RunningJobs = 1
+			t.MaxAttempts = 100
+		})
+		var ids []tallygate.JobID
+		for range 20 {
+			ids = append(ids, w.submit("x", "{}"))
+		}
+		time.Sleep(40 * time.Second) // five calls open it; then one after 1, 2, 4, 8 and 16 more seconds
+		state := w.executor.Breakers()
+		if len(state) != 1 || state[0].Type != "x" || state[0].State != Open || state[0].Failures != 10 || len(calls) != 10 {
+			t.Errorf("%+v after calls at %s", state, calls)
+		}
+		healthy.Store(true)
+		attempts := int64(0)
+		for _, id := range ids {
+			attempts += w.ended(id).Attempt
+		}
+		if attempts != int64(len(calls)) || attempts != 30 {
+			t.Errorf("%d attempts in calls at %s", attempts, calls)
+		}
+		if state := w.executor.Breakers(); state[0] != (BreakerState{Type: "x", State: Closed}) {
+			t.Errorf("%+v", state)
+		}
+	})
+}
+
+func TestAnOpeningBreakerEndsTheWaitForLeases(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		var calls atomic.Int64
+		w.upstream("x", func(rw http.ResponseWriter, _ *http.Request) {
+			calls.Add(1)
+			time.Sleep(500 * time.Millisecond) // so that all five are under way, and the pool waits for more
+			rw.WriteHeader(http.StatusInternalServerError)
+		}, func(t *tallygate.JobType) { t.MaxAttempts = 1 })
+		for range 5 {
+			w.submit("x", "{}")
+		}
+		for calls.Load() < 5 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(600 * time.Millisecond)
+		synctest.Wait()
+		if state := w.executor.Breakers(); state[0].State != Open {
+			t.Fatalf("%+v", state)
+		}
+		id := w.submit("x", "{}")
+		synctest.Wait()
+		if job := w.job(id); job.Item.Attempt != 0 || calls.Load() != 5 {
+			t.Errorf("%+v after %d calls", job.Item, calls.Load())
+		}
+		w.ended(id)
+	})
+}
+
+func TestAnotherUpstreamGetsAFreshStart(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		healthy := false
+		server := w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+			if healthy = r.URL.Path == "/mended"; !healthy {
+				rw.WriteHeader(http.StatusInternalServerError)
+			}
+		}, func(t *tallygate.JobType) { t.RunningJobs = 1; t.MaxAttempts = 100 })
+		id := w.submit("x", "{}")
+		time.Sleep(5 * time.Minute)
+		if state := w.executor.Breakers(); state[0].State == Closed {
+			t.Fatalf("%+v", state)
+		}
+		w.define("x", func(t *tallygate.JobType) {
+			t.Executor = tallygate.Executor{Kind: tallygate.ExecutorHTTP, URL: server.URL + "/mended", Timeout: time.Second}
+		})
+		time.Sleep(followEvery)
+		synctest.Wait()
+		if state := w.executor.Breakers(); state[0].State != Closed {
+			t.Errorf("%+v", state)
+		}
+		w.ended(id)
+	})
+}
+
+func TestADrainGivesJobsBackWithoutSpendingAnAttempt(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		gone := make(chan struct{})
+		w.upstream("x", func(rw http.ResponseWriter, r *http.Request) {
+			hang(rw, r)
+			close(gone)
+		}, nil)
+		id := w.submit("x", "{}")
+		time.Sleep(3 * time.Second)
+		at := time.Now()
+		w.executor.Drain(2 * time.Second)
+		<-gone
+		job := w.job(id)
+		if job.Status() != tallygate.JobQueued || job.Item.Attempt != 0 || job.Item.Failures != 0 || job.Item.Losses != 0 {
+			t.Errorf("%s %+v", job.Status(), job.Item)
+		}
+		if took := time.Since(at); took != 2*time.Second {
+			t.Errorf("drained after %s", took)
+		}
+		late := w.submit("x", "{}")
+		time.Sleep(time.Minute)
+		if job := w.job(late); job.Item.Attempt != 0 {
+			t.Errorf("leased after the drain: %+v", job.Item)
+		}
+	})
+}
+
+func TestADrainWaitsForWorkThatIsAboutToEnd(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		called := make(chan struct{})
+		w.upstream("x", func(http.ResponseWriter, *http.Request) {
+			close(called)
+			time.Sleep(time.Second)
+		}, nil)
+		id := w.submit("x", "{}")
+		<-called
+		at := time.Now()
+		w.executor.Drain(2 * time.Second)
+		if job := w.job(id); job.Status() != tallygate.JobSucceeded || time.Since(at) != time.Second {
+			t.Errorf("%s after %s", job.Status(), time.Since(at))
+		}
+	})
+}
+
+func TestAStoppedQueueIsNotAskedAgain(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.upstream("x", hang, nil)
+		time.Sleep(2 * time.Second)
+		w.queue.Stop()
+		synctest.Wait() // would not return from a busy loop
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestCallsAtOnceAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		running int64
+		want    int64
+	}{
+		"by default":                   {0, httpPlaces},
+		"by fewer running jobs":        {3, 3},
+		"by more running jobs":         {25, 25},
+		"by running jobs, 202 counted": {1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, Options{}, func(w *world) {
+				var now, most atomic.Int64
+				w.upstream("x", func(http.ResponseWriter, *http.Request) {
+					if n := now.Add(1); n > most.Load() {
+						most.Store(n)
+					}
+					time.Sleep(10 * time.Second)
+					now.Add(-1)
+				}, func(t *tallygate.JobType) { t.RunningJobs = c.running })
+				var last tallygate.JobID
+				for range 2*c.want + 1 {
+					last = w.submit("x", "{}")
+				}
+				w.ended(last)
+				if most.Load() != c.want {
+					t.Errorf("%d calls at once, want %d", most.Load(), c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestATypeThatChangesHandsIsNoLongerCalled(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		var calls atomic.Int64
+		w.upstream("x", func(http.ResponseWriter, *http.Request) { calls.Add(1) }, nil)
+		w.ended(w.submit("x", "{}")) // the pool waits for more
+		w.define("x", func(t *tallygate.JobType) { t.Executor.Kind = tallygate.ExecutorPull })
+		id := w.submit("x", "{}")
+		time.Sleep(time.Minute)
+		if job := w.job(id); calls.Load() != 1 || job.Status() != tallygate.JobQueued || job.Item.Attempt != 0 || len(w.executor.Breakers()) != 0 {
+			t.Errorf("%d calls, %+v, %+v", calls.Load(), job.Item, w.executor.Breakers())
+		}
+	})
+}
+
+func TestOverTCP(t *testing.T) {
+	for name, c := range map[string]struct {
+		upstream http.HandlerFunc // nil: nobody listens
+		message  string           // empty: the job succeeds
+	}{
+		"a result": {upstream: func(rw http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			_, _ = rw.Write(body)
+		}},
+		"a refused connection": {message: "the upstream could not be reached"},
+		"a connection reset mid-body": {upstream: func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Length", "1000")
+			_, _ = rw.Write(bytes.Repeat([]byte(" "), 500))
+			rw.(http.Flusher).Flush()
+			conn, _, err := rw.(http.Hijacker).Hijack()
+			if err == nil {
+				_ = conn.(*net.TCPConn).SetLinger(0)
+				_ = conn.Close()
+			}
+		}, message: "the upstream's answer broke off"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(c.upstream)
+			defer server.Close()
+			if c.upstream == nil {
+				server.Close()
+			}
+			w := newWorld(t, Options{})
+			w.define("x", func(t *tallygate.JobType) {
+				t.Executor = tallygate.Executor{Kind: tallygate.ExecutorHTTP, URL: server.URL, Timeout: time.Minute}
+				t.MaxAttempts = 1
+			})
+			w.executor.lookAgain()
+			o := w.ended(w.submit("x", `{"a":1}`))
+			if c.message != "" {
+				w.wantFailure(o, tallygate.ExternalServiceError, c.message, 1)
+			} else if string(o.Result) != `{"a":1}` {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"":                              0,
+		"0":                             0,
+		"120":                           2 * time.Minute,
+		"-1":                            0,
+		"1.5":                           0,
+		" 1":                            0,
+		"999999999":                     mostRetryAfter,
+		"99999999999999999999":          0,
+		"Sun, 01 Mar 2026 12:00:30 GMT": 30 * time.Second,
+		"Sun, 01 Mar 2026 11:00:00 GMT": 0,
+		"Sun, 01 Mar 2099 12:00:00 GMT": mostRetryAfter,
+		"soon":                          0,
+	} {
+		if got := retryAfter(value, now); got != want {
+			t.Errorf("%q is %s, want %s", value, got, want)
+		}
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	f.Add("120")
+	f.Add("Sun, 01 Mar 2026 12:00:30 GMT")
+	f.Fuzz(func(t *testing.T, value string) {
+		if got := retryAfter(value, now); got < 0 || got > mostRetryAfter {
+			t.Errorf("%q is %s", value, got)
+		}
+	})
+}
+
+func FuzzReason(f *testing.F) {
+	f.Add([]byte(`{"error":{"message":"no\nsuch \u202epage"}}`))
+	f.Add([]byte(`{"message":"` + strings.Repeat("é", 600) + `"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got := reason(body)
+		if len(got) > mostMessage || clean(got) != got {
+			t.Errorf("%q", got)
+		}
+	})
+}
