@@ -1,0 +1,62 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/queue"
+)
+
+const defaultRunWait = 30 * time.Second
+
+// run is POST /v1/run/{type}: the body is the input and the answer is the result. A run that takes longer than the wait
+// is answered 503. With an Idempotency-Key the next try joins the same job; without one nobody could ever find the job
+// again, so it is abandoned first: it ends, and its hold is released, before the answer goes out.
+func (c *call) run() error {
+	wait := c.query().duration("wait", defaultRunWait, maxWait)
+	input, err := c.value(mustBeThere)
+	if err != nil {
+		return err
+	}
+	sub := queue.Submission{Type: c.r.PathValue("type"), Input: input, Metadata: emptyObject}
+	if err := c.checked(); err != nil {
+		return err
+	}
+	jobs, replayed, err := c.submit(queue.Submit{Jobs: []queue.Submission{sub}})
+	if err != nil {
+		return err
+	}
+	c.markReplayed(replayed)
+	j := c.await(jobs[0], wait)
+	if !j.Status().Ended() && c.record.Key == "" {
+		// The caller may have left; its job has to be abandoned all the same.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.server.opt.HandlerTimeout)
+		defer cancel()
+		if j, err = c.abandon(ctx, j.ID); err != nil {
+			return err
+		}
+		if j.Status() == tallygate.JobCancelled {
+			return &tallygate.Error{
+				Code: tallygate.ServiceUnavailable, RetryAfter: time.Second,
+				Detail: "the job did not end within " + short(wait) + " and was cancelled; give more time with ?wait=, or send an Idempotency-Key so that the next try joins the same job",
+			}
+		}
+	}
+	if !j.Status().Ended() {
+		c.setHeader("X-Tallygate-Job-Id", 5, string(j.ID))
+		return &tallygate.Error{
+			Code: tallygate.ServiceUnavailable, RetryAfter: time.Second,
+			Detail: "the job " + string(j.ID) + " has not ended yet; repeat the request with the same Idempotency-Key to wait on",
+		}
+	}
+	return c.sendResult(j)
+}
+
+// abandon ends a job that nobody will ask for, running or not, and charges nothing. One that has ended stays as it is.
+func (c *call) abandon(ctx context.Context, id tallygate.JobID) (*tallygate.Job, error) {
+	j, _, err := c.server.opt.Queue.Cancel(ctx, queue.Cancel{
+		JobID: id, Client: c.caller.Client.ID, Actor: c.caller.Key.ID, Abandon: true,
+	})
+	return j, err
+}
