@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/tallygate/tallygate/access"
+	"github.com/tallygate/tallygate/bench"
+)
+
+type benchCmd struct {
+	Only        []string      `placeholder:"SCENARIO" help:"Run these scenarios alone: ${scenarios}."`
+	Rounds      int           `placeholder:"N" help:"Rounds of each measure (default: 3)."`
+	Duration    time.Duration `placeholder:"DURATION" help:"Of each measured phase (default: 5s)."`
+	Connections int           `placeholder:"N" help:"Connections of the loads on requests (default: 64)."`
+	Jobs        int           `placeholder:"N" help:"Jobs drained in a round (default: 100000)."`
+	Queued      int           `placeholder:"N" help:"Jobs in the deep queue (default: 1000000)."`
+	Stored      int           `placeholder:"N" help:"Finished jobs in the scenario stored (default: 0, which leaves it out)."`
+	Rate        float64       `placeholder:"N" help:"Jobs a second in the scenario whole (default: 200)."`
+	Dir         string        `placeholder:"PATH" help:"Folder for the databases (default: the system's for temporary files)."`
+	Keep        bool          `help:"Leave the databases there."`
+	Log         bool          `help:"Show what the processes log."`
+
+	Load string `hidden:"" placeholder:"-" help:"Be the load process."`
+	Bare bool   `hidden:"" help:"Be the bare handler."`
+}
+
+func (benchCmd) Help() string {
+	return "Starts a server, a load process and a bare HTTP handler that answers the same bytes, and reports medians and ratios. " +
+		"Figures of one run are comparable with each other; those of two machines are not. Fails where a load met a wrong answer.\n\nExamples:\n\n" +
+		"    tallygate bench --only submit,drain --duration 3s\n" +
+		"    tallygate bench --json > bench.json\n"
+}
+
+func (c *benchCmd) Run(ctx context.Context, a *app) error {
+	switch {
+	case c.Load == "-":
+		return bench.Load(ctx, a.stdin, a.stdout)
+	case c.Load != "":
+		return usagef("--load takes - alone")
+	case c.Bare:
+		return bench.Bare(ctx, a.stdin, a.stdout)
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program: %w", err)
+	}
+	log := io.Discard
+	if c.Log {
+		log = a.stderr
+	}
+	report, failed := bench.Run(ctx, bench.Options{
+		Binary: binary, Dir: c.Dir, Keep: c.Keep,
+		Rounds: c.Rounds, Duration: c.Duration, Connections: c.Connections,
+		Jobs: c.Jobs, Queued: c.Queued, Stored: c.Stored, Rate: c.Rate, Only: c.Only,
+		MakeKey: access.MakeUnknownKey, Progress: a.stderr, Log: log,
+	})
+	if len(report.Rows) > 0 || len(report.Failures) > 0 {
+		if a.json {
+			err = a.printValue(report)
+		} else {
+			err = report.WriteText(a.stdout)
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	return err
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/access"
+	"github.com/tallygate/tallygate/api"
+	"github.com/tallygate/tallygate/executor"
+	"github.com/tallygate/tallygate/ledger"
+	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/store/sqlite"
+)
+
+type serveCmd struct {
+	settingFlags
+}
+
+func (serveCmd) Help() string {
+	return "Prints the address on the standard output once it takes requests, and logs to the standard error. On SIGTERM it refuses new requests, " +
+		"waits for work in hand, gives the rest back to the queue and exits. A flag goes before the environment, that before the file.\n\n" +
+		"Example file:\n\n" +
+		"    listen: 127.0.0.1:8080\n" +
+		"    database: /var/lib/tallygate/tallygate.db\n" +
+		"    public_url: https://jobs.example.com\n" +
+		"    trusted_proxies: [10.0.0.0/8]\n" +
+		"    job_types:\n" +
+		"      - name: text.stats\n" +
+		"        price: {base: 0.01}\n" +
+		"        executor: {kind: pull}\n" +
+		"\nExamples:\n\n" +
+		"    tallygate serve --listen 127.0.0.1:8080 --database tallygate.db\n" +
+		"    tallygate serve --config tallygate.yaml\n"
+}
+
+func (c *serveCmd) Run(ctx context.Context, a *app) error {
+	settings, err := c.load()
+	if err != nil {
+		return err
+	}
+	log := newLog(a.stderr, &settings)
+	s, err := openServer(ctx, &settings, log)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", settings.Listen)
+	if err != nil {
+		return errors.Join(usagef("%w", err), s.close())
+	}
+	fmt.Fprintf(a.stdout, "tallygate listening on http://%s\n", listener.Addr())
+	log.Info("listening", "address", listener.Addr().String(), "database", settings.Database, "version", readBuild().Version)
+	return s.run(ctx, listener)
+}
+
+func newLog(w io.Writer, c *config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// server is the rooms over one store, wired.
+type server struct {
+	config   *config
+	log      *slog.Logger
+	store    tallygate.Store
+	access   *access.Service
+	ledger   *ledger.Service
+	queue    *queue.Service
+	executor *executor.Executor
+	api      *api.Server
+}
+
+// openServer opens the store and puts the rooms over it: who may call, what it costs, what is to be done, who does
+// it, and the HTTP face of it all. Then it makes sure of an operator's key and of the configured job types.
+func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
+	types, err := jobTypes(c.JobTypes, handlerNames())
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	if c.OperatorKey == "" && !isURL(c.Database) && !exists(c.Database) {
+		return nil, notInitialised(c.Database)
+	}
+	store, err := openStore(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{config: c, log: log, store: store}
+	ids := new(tallygate.IDs)
+	s.access = access.New(store, access.Options{IDs: ids, Currency: c.Currency, FailedAuth: c.failedAuth(), Log: log})
+	s.ledger = ledger.New(store, ids)
+	s.queue = queue.New(store, queue.Options{IDs: ids, Log: log, Handlers: handlerNames()})
+	s.executor = executor.New(executor.Options{Queue: s.queue, Handlers: builtinHandlers(), Log: log})
+	s.api = api.New(api.Options{
+		Access: s.access, Ledger: s.ledger, Queue: s.queue,
+		Currency: c.Currency, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins, TrustedProxies: c.TrustedProxies,
+		MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, ShedDelay: c.ShedDelay, StoreDelay: store.Delay,
+		Ready: s.ready, Log: log,
+	})
+	if err := s.prepare(ctx, types); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// openStore opens what the database setting names.
+func openStore(ctx context.Context, c *config, log *slog.Logger) (tallygate.Store, error) {
+	if isURL(c.Database) {
+		return nil, usagef("this build keeps its data in SQLite: name a file instead of a URL")
+	}
+	store, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database, Log: log})
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	return store, nil
+}
+
+func isURL(database string) bool { return strings.Contains(database, "://") }
+
+func notInitialised(database string) error {
+	return &exitError{
+		code:   exitUsage,
+		err:    fmt.Errorf("%s has no operator yet", database),
+		remedy: fmt.Sprintf("make it with `tallygate init --database %s`, or set TALLYGATE_OPERATOR_KEY to a key of your own", database),
+	}
+}
+
+// prepare makes sure of the operator's key and of the configured job types.
+func (s *server) prepare(ctx context.Context, types []tallygate.JobType) error {
+	if s.config.OperatorKey != "" {
+		if _, _, err := s.access.Bootstrap(ctx, s.config.OperatorKey); err != nil {
+			return &exitError{code: exitUsage, err: err, remedy: "mend or unset TALLYGATE_OPERATOR_KEY"}
+		}
+	}
+	var operator *tallygate.Client
+	err := s.store.View(ctx, func(tx tallygate.Tx) (err error) {
+		operator, err = tx.Client(tallygate.OperatorClientID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if operator == nil {
+		return notInitialised(s.config.Database)
+	}
+	for _, t := range types {
+		if _, err := s.queue.DefineType(ctx, t, ""); err != nil {
+			return fmt.Errorf("job type %q: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+// ready tells /readyz of the upstreams that are not called for now.
+func (s *server) ready() map[string]any {
+	type upstream struct {
+		Type     string         `json:"type"`
+		State    executor.State `json:"state"`
+		Failures int            `json:"failures"`
+		Until    *time.Time     `json:"until"`
+	}
+	upstreams := []upstream{}
+	for _, b := range s.executor.Breakers() {
+		u := upstream{Type: b.Type, State: b.State, Failures: b.Failures}
+		if !b.Until.IsZero() {
+			until := b.Until.UTC()
+			u.Until = &until
+		}
+		upstreams = append(upstreams, u)
+	}
+	return map[string]any{"upstreams": upstreams}
+}
+
+// run answers requests and does the background work until ctx ends; then it drains, and closes the store.
+func (s *server) run(ctx context.Context, listener net.Listener) (err error) {
+	defer func() { err = errors.Join(err, s.close()) }()
+
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var tasks sync.WaitGroup
+	tasks.Go(func() { s.queue.Run(background) })
+	tasks.Go(func() { _ = s.access.Run(background) })
+	tasks.Go(func() { s.executor.Run(background) })
+	defer tasks.Wait()
+	defer stop()
+
+	web := s.api.HTTPServer()
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(s.api.Listen(listener)) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+		s.drain(web)
+		return nil
+	}
+}
+
+// lastAnswers is the least time for requests in hand once the work in hand has had its own.
+const lastAnswers = 250 * time.Millisecond
+
+// drain refuses new requests and leases, waits at most the drain timeout for work in hand and gives the rest back to
+// the queue, then ends the connections.
+func (s *server) drain(web *http.Server) {
+	began := time.Now()
+	s.log.Info("draining", "timeout", s.config.DrainTimeout.String())
+	s.api.Drain()
+	s.queue.Stop()
+	s.executor.Drain(s.config.DrainTimeout) // new requests are answered meanwhile: with 503
+	left := max(lastAnswers, s.config.DrainTimeout-time.Since(began))
+	ctx, cancel := context.WithTimeout(context.Background(), left)
+	defer cancel()
+	if err := web.Shutdown(ctx); err != nil {
+		_ = web.Close() // what is still at work has had its time
+	}
+	s.log.Info("drained", "took", time.Since(began).String())
+}
+
+func (s *server) close() error {
+	if err := s.store.Close(); err != nil {
+		return fmt.Errorf("closing the database: %w", err)
+	}
+	return nil
+}
