@@ -1,0 +1,47 @@
+// Package e2e drives the tallygate binary as its users do, by processes, files, signals and HTTP. It imports nothing of
+// the project: what it knows is what the project promises.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// The suite reads its settings from the environment.
+const (
+	raceVariable  = "TALLYGATE_E2E_RACE" // 1: build the binary with the race detector
+	killsVariable = "TALLYGATE_KILLS"    // how often the server is killed under load
+	seedVariable  = "TALLYGATE_SEED"     // of what is random; one that failed can be run again
+)
+
+// binary is the tallygate under test.
+var binary string
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "tallygate-e2e-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "tallygate")
+	args := []string{"build", "-o", binary}
+	if os.Getenv(raceVariable) == "1" {
+		args = append(args, "-race")
+	}
+	if said, err := exec.Command("go", append(args, "github.com/tallygate/tallygate/cmd/tallygate")...).CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("build the server: %w\n%s", err, said)
+	}
+	return m.Run(), nil
+}

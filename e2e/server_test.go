@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// setup says what is special about a server.
+type setup struct {
+	config   string   // YAML
+	listen   string   // empty: a free port
+	launcher []string // stands before the binary and its arguments
+	env      []string
+	attr     *syscall.SysProcAttr
+	dir      string // of the database; empty: a temporary one
+	failing  bool   // its log may tell of panics
+}
+
+// server is a tallygate with a database of its own.
+type server struct {
+	t           testing.TB
+	setup       setup
+	database    string
+	operatorKey string
+	process     *process
+	url         string
+	web         *http.Client
+}
+
+// serve initialises a database and serves it until the test ends.
+func serve(t testing.TB, with setup) *server {
+	t.Helper()
+	s := prepare(t, with)
+	s.start()
+	return s
+}
+
+// prepare initialises a database without serving it.
+func prepare(t testing.TB, with setup) *server {
+	t.Helper()
+	if with.dir == "" {
+		with.dir = t.TempDir()
+	}
+	s := &server{t: t, setup: with, database: filepath.Join(with.dir, "tallygate.db")}
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
+	s.web = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	t.Cleanup(transport.CloseIdleConnections)
+	s.operatorKey = run(t, nil, "init", "--database", s.database, "--json").exits(0).json().text("operator_key")
+	return s
+}
+
+// start serves the database; a server that was stopped starts again, on the same port where one was asked for.
+func (s *server) start() {
+	s.t.Helper()
+	listen := s.setup.listen
+	if listen == "" {
+		listen = "127.0.0.1:0"
+	}
+	line := append([]string{}, s.setup.launcher...)
+	line = append(line, binary, "serve", "--listen", listen, "--database", s.database)
+	if s.setup.config != "" {
+		path := filepath.Join(s.t.TempDir(), "tallygate.yaml")
+		if err := os.WriteFile(path, []byte(s.setup.config), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+		line = append(line, "--config", path)
+	}
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Env = append(os.Environ(), s.setup.env...)
+	cmd.SysProcAttr = s.setup.attr
+	s.process = spawn(s.t, cmd)
+	s.t.Cleanup(func() { s.inspect() })
+	s.url = s.process.said(s.t, "tallygate listening on ")
+	if !strings.HasPrefix(s.url, "http://127.0.0.1:") {
+		s.t.Fatalf("the server listens on %q", s.url)
+	}
+}
+
+// stop ends the server as a deploy does, and makes sure that it went in order.
+func (s *server) stop() {
+	s.t.Helper()
+	s.process.signal(syscall.SIGTERM)
+	if code := s.process.exitCode(s.t); code != 0 {
+		s.t.Errorf("the server ended with %d after SIGTERM:\n%s", code, s.process.stderr)
+	}
+	s.inspect()
+	s.web.CloseIdleConnections()
+}
+
+// kill ends the server as a power cut does.
+func (s *server) kill() {
+	s.process.signal(syscall.SIGKILL)
+	<-s.process.ended
+	s.inspect()
+	s.web.CloseIdleConnections()
+}
+
+// inspect reads the log for what must never be in it.
+func (s *server) inspect() {
+	s.t.Helper()
+	log := s.process.stderr.String()
+	marks := []string{"DATA RACE", "fatal error:", "tg_live_"}
+	if !s.setup.failing {
+		marks = append(marks, `"msg":"panic"`, "panic:")
+	}
+	for _, mark := range marks {
+		if i := strings.Index(log, mark); i >= 0 {
+			s.t.Errorf("the log holds %q:\n%s", mark, log[max(0, i-500):min(len(log), i+6000)])
+		}
+	}
+}
+
+// audit has the ledger proved and fails on any finding.
+func (s *server) audit() value {
+	s.t.Helper()
+	report := run(s.t, nil, "audit", "--database", s.database, "--json").exits(0).json()
+	if findings := report.list("findings"); len(findings) > 0 {
+		s.t.Fatalf("the audit found %s", findings)
+	}
+	return report
+}
