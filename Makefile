@@ -1,0 +1,40 @@
+# Tallygate: make alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 10s
+KILLS ?= 15
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check fuzz soak bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## compile ./bin/tallygate
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/tallygate ./cmd/tallygate
+
+demo: build ## build, then show the whole thing: server, client, three job types, receipts (Ctrl-C ends it)
+	./bin/tallygate demo $(ARGS)
+
+test: ## everything: install what is missing, check, unit, race, model, fuzz, end to end
+	./scripts/test.sh
+
+check: ## formatting, vet, linters, module files
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(LINT) run ./...
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	./scripts/fuzz.sh $(FUZZTIME)
+
+soak: build ## the long forms: 200 kills, long model checks, minutes of fuzzing
+	TALLYGATE_KILLS=200 $(GO) test ./e2e -count=1 -run 'Kill|Crash' -timeout 60m -v
+	$(GO) test ./queue -count=1 -run Model -rapid.checks=2000 -timeout 60m
+	./scripts/fuzz.sh 2m
+
+bench: build ## measure against a bare handler; ARGS="--json" for data
+	./bin/tallygate bench $(ARGS)
