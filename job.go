@@ -60,7 +60,9 @@ type Outcome struct {
 	Units      map[string]int64
 	Attempt    int64
 	Token      string // of the report that settled it; empty where none did
+	LeaseEvent int64  // the number of its last lease's event; 0: it had none
 	StartedAt  time.Time
+	LeasedAt   time.Time // its last lease
 	FinishedAt time.Time
 }
 
@@ -98,6 +100,7 @@ type QueueItem struct {
 	StartedAt       time.Time // first lease; zero before it
 	LeasedAt        time.Time
 	AttemptDeadline time.Time // no heartbeat renews past it
+	LeaseEvent      int64     // the number of the last lease's job.running event, which has no row of its own
 	Token           string    // the fencing token of the current lease
 	Worker          string
 	CancelRequested bool

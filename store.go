@@ -99,8 +99,7 @@ type JobFilter struct {
 type JobTx interface {
 	InsertJob(*Job) error
 	InsertOutcome(*Outcome) error
-	Job(JobID) (*Job, error)             // with its queue item or outcome
-	Asked(ClientID, JobID) (*Job, error) // what was asked alone
+	Job(JobID) (*Job, error) // with its queue item or outcome
 	Outcome(JobID) (*Outcome, error)
 	// Jobs lists newest first. It looks at a bounded number of rows, so that it may return fewer than the limit
 	// although more follow; next is empty when none do.
@@ -138,10 +137,10 @@ type QueueTx interface {
 	Item(JobID) (*QueueItem, error)
 	SaveItem(*QueueItem) error
 	RemoveItem(JobID) error
-	ReadyItems(jobType string, c ClientID, limit int) ([]*QueueItem, error)
-	DueItems(now time.Time, limit int) ([]*QueueItem, error)     // waiting or leased, and their time has come
-	OverdueItems(now time.Time, limit int) ([]*QueueItem, error) // ready, and past their time limit
-	NextDue() (time.Time, error)                                 // zero when none waits
+	ReadyJobs(jobType string, c ClientID, limit int) ([]*Job, error) // with their items; none past its time limit
+	DueItems(now time.Time, limit int) ([]*QueueItem, error)         // waiting or leased, and their time has come
+	OverdueItems(now time.Time, limit int) ([]*QueueItem, error)     // ready, and past their time limit
+	NextDue() (time.Time, error)                                     // zero when none waits
 
 	Lane(jobType string, c ClientID) (*Lane, error) // never nil: a new lane is empty
 	ActiveLanes(jobType string) ([]*Lane, error)    // with ready items
@@ -151,6 +150,7 @@ type QueueTx interface {
 // EventTx appends and reads events.
 type EventTx interface {
 	InsertEvent(*Event) error                                        // sets its number and ID
+	NumberEvent() (int64, error)                                     // for a lease, whose event is a part of its item
 	Events(subject string, after int64, limit int) ([]*Event, error) // oldest first
 	AuditEvents(p Page) ([]*Event, error)                            // what people did: everything but the jobs' own events; newest first
 }

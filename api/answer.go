@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"strconv"
@@ -13,33 +12,50 @@ import (
 
 // Header values that are the same in many answers. They are shared: nobody changes them.
 var (
-	jsonType      = []string{"application/json"}
-	noStore       = []string{"no-store"}
-	closeIt       = []string{"close"}
-	yes           = []string{"true"}
-	no            = []string{"false"}
-	errorCodes    = codeHeaders(func(c tallygate.Code) string { return c.String() })
-	challenges    = codeHeaders(challenge)
-	bodies        = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
-	maxPooledBody = 64 << 10
+	jsonType = []string{"application/json"}
+	noStore  = []string{"no-store"}
+	closeIt  = []string{"close"}
+	yes      = []string{"true"}
+	no       = []string{"false"}
 )
 
-func codeHeaders(value func(tallygate.Code) string) [][]string {
-	var headers [][]string
-	for _, code := range tallygate.Codes() {
-		headers = append(headers, []string{value(code)})
-	}
-	return headers
+// codeHeaders are what an error's code decides of its answer's headers.
+type codeHeaders struct {
+	name      []string // X-Error-Code
+	challenge []string // WWW-Authenticate; nil: none
+	waits     bool     // has Retry-After
+	own       bool     // the server's failure, not the caller's mistake
 }
+
+var headersOf = func() (all []codeHeaders) {
+	for _, code := range tallygate.Codes() {
+		status := code.Status()
+		h := codeHeaders{
+			name: []string{code.String()},
+			waits: status == tallygate.RateLimitExceeded.Status() || status == tallygate.ServiceUnavailable.Status() ||
+				code == tallygate.DatabaseError,
+			own: status >= tallygate.InternalError.Status(),
+		}
+		if status == tallygate.AuthenticationFailed.Status() {
+			h.challenge = []string{challenge(code)}
+		}
+		all = append(all, h)
+	}
+	return all
+}()
 
 // challenge is the WWW-Authenticate header of a 401 (RFC 6750, section 3).
 func challenge(code tallygate.Code) string {
-	switch code {
-	case tallygate.InvalidAPIKey, tallygate.ExpiredAPIKey, tallygate.RevokedAPIKey:
-		return `Bearer realm="tallygate", error="invalid_token", error_description="` + code.Facts().Message + `"`
+	if code == tallygate.AuthenticationFailed {
+		return `Bearer realm="tallygate"`
 	}
-	return `Bearer realm="tallygate"`
+	return `Bearer realm="tallygate", error="invalid_token", error_description="` + code.Facts().Message + `"`
 }
+
+// bodies are buffers of answers that have gone out; no larger one is kept.
+var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+const maxPooledBody = 64 << 10
 
 // send answers 200 with the JSON text.
 func (c *call) send(body []byte) error {
@@ -89,18 +105,18 @@ func (c *call) sendError(e *tallygate.Error) {
 	h := c.w.Header()
 	h["Content-Type"] = jsonType
 	h["Cache-Control"] = noStore
-	h["X-Error-Code"] = errorCodes[e.Code]
+	of := &headersOf[e.Code]
+	h["X-Error-Code"] = of.name
 	h["Link"] = c.server.links[e.Code]
 	h["X-Should-Retry"] = no
 	if e.Retry() {
 		h["X-Should-Retry"] = yes
 	}
-	status := e.Code.Status()
-	switch {
-	case status == http.StatusUnauthorized:
-		h["Www-Authenticate"] = challenges[e.Code]
-	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || e.Code == tallygate.DatabaseError:
-		c.setHeader("Retry-After", 1, strconv.FormatInt(wholeSeconds(max(e.RetryAfter, 1)), 10))
+	if of.challenge != nil {
+		h["Www-Authenticate"] = of.challenge
+	}
+	if of.waits {
+		c.setHeader("Retry-After", slotRetryAfter, strconv.FormatInt(wholeSeconds(max(e.RetryAfter, 1)), 10))
 	}
 	if e == goingDown {
 		h["Connection"] = closeIt
@@ -108,10 +124,10 @@ func (c *call) sendError(e *tallygate.Error) {
 	c.limitHeaders(h)
 	buffer := bodies.Get().(*[]byte)
 	*buffer = appendError((*buffer)[:0], e)
-	if e.Err != context.Canceled { //nolint:errorlint // only as outOfTime wrote it: the caller went away
+	if !of.own || !c.left() {
 		c.count(countKey{code: e.Code, failed: true})
 	}
-	c.write(status, *buffer)
+	c.write(e.Code.Status(), *buffer)
 	putBody(buffer)
 }
 

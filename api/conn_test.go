@@ -313,3 +313,19 @@ func TestEventsGoOutAsTheyCome(t *testing.T) {
 		}
 	})
 }
+
+func FuzzOwnAnswer(f *testing.F) {
+	for _, seed := range []string{
+		"HTTP/1.1 400 Bad Request" + string(textHeaders) + "400 Bad Request",
+		"HTTP/1.1 400 Bad Request: malformed Host header" + string(textHeaders) + "400 Bad Request: malformed Host header",
+		"HTTP/1.1 417 Expectation Failed" + string(closeHeader) + "\r\n",
+		"HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 4", "HTTP/1.1 431\r", "HTTP/1.0 505 x" + string(textHeaders), "\r",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if detail, ok := ownAnswer(b); ok && (detail == "" || !strings.HasPrefix(string(b), "HTTP/1.")) {
+			t.Errorf("%q: %q", b, detail)
+		}
+	})
+}

@@ -42,7 +42,7 @@ type call struct {
 	status  int // of the answer, once it has begun
 	read    bool
 	parked  bool
-	headers [6]string // backs the header values of this answer alone
+	headers [slots]string // backs the header values of this answer alone
 }
 
 // The call as an http.ResponseWriter, for the mux, which only passes it on.
@@ -60,7 +60,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.finish()
 	for i := range s.pages {
 		if under(r.URL.Path, s.pages[i].prefix) {
-			c.setHeader("X-Request-Id", 0, c.id)
+			c.setHeader("X-Request-Id", slotRequestID, c.id)
 			c.status = http.StatusOK // from here on nobody but the page knows what is sent
 			s.pages[i].handler.ServeHTTP(w, r)
 			return
@@ -81,12 +81,25 @@ func under(path, prefix string) bool {
 // begin sets the headers that every answer has.
 func (c *call) begin() {
 	h := c.w.Header()
-	c.setHeader("X-Request-Id", 0, c.id)
+	c.setHeader("X-Request-Id", slotRequestID, c.id)
 	c.cors = c.server.origins.allow(h, c.r)
 }
 
+// headerSlot is the place of a header's value in its call.
+type headerSlot int
+
+const (
+	slotRequestID headerSlot = iota
+	slotRetryAfter
+	slotRateLimit
+	slotRemaining
+	slotReset
+	slotJobID
+	slots
+)
+
 // setHeader sets a header of this answer alone, without an allocation for its slice. The key is in canonical form.
-func (c *call) setHeader(key string, slot int, value string) {
+func (c *call) setHeader(key string, slot headerSlot, value string) {
 	c.headers[slot] = value
 	c.w.Header()[key] = c.headers[slot : slot+1 : slot+1]
 }
@@ -153,7 +166,7 @@ func affordable(cost int64, caller *access.Caller) int64 {
 // answer has begun and nobody may take it for a whole one; it counts and it logs.
 func (c *call) finish() {
 	if p := recover(); p != nil {
-		if p == http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
+		if p == http.ErrAbortHandler {
 			panic(p)
 		}
 		c.server.opt.Log.LogAttrs(context.Background(), slog.LevelError, "panic", append(c.attrs(),
@@ -188,9 +201,9 @@ func (c *call) attrs() []slog.Attr {
 func (c *call) logError(e *tallygate.Error) {
 	level := slog.LevelError
 	switch {
-	case e.Code.Status() < http.StatusInternalServerError || e == overloaded || e == goingDown:
+	case !headersOf[e.Code].own || e == overloaded || e == goingDown:
 		return
-	case c.r.Context().Err() != nil: // nobody waits for this answer any more
+	case c.left():
 		level = slog.LevelDebug
 	case e.Code == tallygate.ServiceUnavailable:
 		level = slog.LevelWarn
@@ -204,16 +217,23 @@ func (c *call) logError(e *tallygate.Error) {
 	c.server.opt.Log.LogAttrs(context.Background(), level, "request failed", attrs...)
 }
 
-// outOfTime tells a request's end by time limit or by a caller that left from other failures.
+// left reports whether the caller has closed the connection: nobody reads the answer any more, and what failed for it
+// is no failure of the server's.
+func (c *call) left() bool { return c.r.Context().Err() != nil }
+
+// outOfTime tells a request's end by its time limit, or by a caller that left, from other failures.
 func outOfTime(e *tallygate.Error) *tallygate.Error {
-	if e.Code != tallygate.InternalError {
+	if e.Code != tallygate.InternalError && e.Code != tallygate.ServiceUnavailable {
 		return e
 	}
+	cut := &tallygate.Error{Code: tallygate.ServiceUnavailable, RetryAfter: time.Second, Err: e.Err}
 	switch {
 	case errors.Is(e.Err, context.DeadlineExceeded):
-		return &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "the request took too long", RetryAfter: time.Second, Err: e.Err}
+		cut.Detail = "the request took too long; retry after a delay"
 	case errors.Is(e.Err, context.Canceled):
-		return &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "the connection was closed before the answer", RetryAfter: time.Second, Err: context.Canceled}
+		cut.Detail = "the connection was closed before the answer"
+	default:
+		return e
 	}
-	return e
+	return cut
 }

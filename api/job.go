@@ -233,7 +233,7 @@ func (c *call) getResult() error {
 
 // sendResult answers with the bare result of a job that succeeded, or with the error that stands for it.
 func (c *call) sendResult(j *tallygate.Job) error {
-	c.setHeader("X-Tallygate-Job-Id", 5, string(j.ID))
+	c.setHeader("X-Tallygate-Job-Id", slotJobID, string(j.ID))
 	switch status := j.Status(); status {
 	case tallygate.JobSucceeded:
 		return c.send(appendRaw(nil, j.Outcome.Result, "null"))

@@ -37,17 +37,22 @@ func (c *call) limitHeaders(h http.Header) {
 	policy := c.server.policies.of(policyKey{d.Name, d.Limit})
 	h["Ratelimit-Policy"] = policy.header
 	h["X-Ratelimit-Limit"] = policy.limit
-	left := max(0, d.Remaining)
-	var buffer [80]byte
+	// The three values that change are cut from one string.
+	var buffer [96]byte
 	b := append(buffer[:0], '"')
 	b = append(b, d.Name...)
 	b = append(b, `";r=`...)
-	b = strconv.AppendInt(b, left, 10)
+	left := len(b)
+	b = strconv.AppendInt(b, max(0, d.Remaining), 10)
+	leftEnd := len(b)
 	b = append(b, ";t="...)
 	b = strconv.AppendInt(b, wholeSeconds(d.ResetAfter), 10)
-	c.setHeader("Ratelimit", 2, string(b))
-	c.setHeader("X-Ratelimit-Remaining", 3, strconv.FormatInt(left, 10))
-	c.setHeader("X-Ratelimit-Reset", 4, strconv.FormatInt(c.start.Add(d.ResetAfter+time.Second-1).Unix(), 10))
+	end := len(b)
+	b = strconv.AppendInt(b, c.start.Add(d.ResetAfter+time.Second-1).Unix(), 10)
+	values := string(b)
+	c.setHeader("Ratelimit", slotRateLimit, values[:end])
+	c.setHeader("X-Ratelimit-Remaining", slotRemaining, values[left:leftEnd])
+	c.setHeader("X-Ratelimit-Reset", slotReset, values[end:])
 }
 
 // policy is the part of the headers that a limit fixes.

@@ -227,9 +227,6 @@ func (o *object) optional(name string) []byte {
 
 func isNull(v []byte) bool { return len(v) == 4 && v[0] == 'n' }
 
-// has reports whether the member is there, null included.
-func (o *object) has(name string) bool { return o.raw(name) != nil }
-
 // required is like raw and notes a missing member.
 func (o *object) required(name string) []byte {
 	v := o.raw(name)

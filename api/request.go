@@ -97,8 +97,6 @@ func (c *call) checkIdempotency() {
 	hash.Sum(c.record.RequestHash[:0])
 }
 
-var replayedHeader = []string{"true"}
-
 // sendEffect answers with what an effect recorded, made now or replayed.
 func (c *call) sendEffect(body []byte, replayed bool) error {
 	c.markReplayed(replayed)
@@ -107,6 +105,6 @@ func (c *call) sendEffect(body []byte, replayed bool) error {
 
 func (c *call) markReplayed(replayed bool) {
 	if replayed {
-		c.w.Header()["Idempotent-Replayed"] = replayedHeader
+		c.w.Header()["Idempotent-Replayed"] = yes
 	}
 }

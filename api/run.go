@@ -44,7 +44,7 @@ func (c *call) run() error {
 		}
 	}
 	if !j.Status().Ended() {
-		c.setHeader("X-Tallygate-Job-Id", 5, string(j.ID))
+		c.setHeader("X-Tallygate-Job-Id", slotJobID, string(j.ID))
 		return &tallygate.Error{
 			Code: tallygate.ServiceUnavailable, RetryAfter: time.Second,
 			Detail: "the job " + string(j.ID) + " has not ended yet; repeat the request with the same Idempotency-Key to wait on",

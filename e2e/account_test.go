@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -52,9 +52,13 @@ type balance struct{ posted, held, available int64 }
 // pages walks a list to its end, newest first.
 func (c caller) pages(path string) []value {
 	c.t.Helper()
+	more := "?limit=100"
+	if strings.Contains(path, "?") {
+		more = "&limit=100"
+	}
 	var all []value
 	for cursor := ""; ; {
-		a := c.get(path + "?limit=100" + cursor).ok()
+		a := c.get(path + more + cursor).ok()
 		all = append(all, a.list("data")...)
 		next, _ := a.at("next_cursor").v.(string)
 		if next == "" {
@@ -134,13 +138,4 @@ func (w worker) succeed(l lease, pages int) answer {
 func (w worker) fail(l lease, retry bool) answer {
 	w.t.Helper()
 	return w.post("/v1/worker/jobs/"+l.job+"/fail", object{"token": l.token, "error": object{"message": "the page is torn"}, "retry": retry})
-}
-
-// decimal writes millionths as the server does, with two to six decimals.
-func decimal(micros int64) string {
-	s := fmt.Sprintf("%d.%06d", micros/1_000_000, micros%1_000_000)
-	for len(s) > 0 && s[len(s)-1] == '0' && s[len(s)-4] != '.' && s[len(s)-3] != '.' {
-		s = s[:len(s)-1]
-	}
-	return s
 }

@@ -75,9 +75,12 @@ func (s *server) start() {
 	cmd.SysProcAttr = s.setup.attr
 	s.process = spawn(s.t, cmd)
 	s.t.Cleanup(func() { s.inspect() })
-	s.url = s.process.said(s.t, "tallygate listening on ")
-	if !strings.HasPrefix(s.url, "http://127.0.0.1:") {
-		s.t.Fatalf("the server listens on %q", s.url)
+	url := s.process.said(s.t, "tallygate listening on ")
+	if !strings.HasPrefix(url, "http://127.0.0.1:") {
+		s.t.Fatalf("the server listens on %q", url)
+	}
+	if url != s.url { // whoever calls while the server is away goes on to read the same
+		s.url = url
 	}
 }
 
@@ -92,7 +95,7 @@ func (s *server) stop() {
 	s.web.CloseIdleConnections()
 }
 
-// kill ends the server as a power cut does.
+// kill ends the server without a word, as the kernel does when memory runs out.
 func (s *server) kill() {
 	s.process.signal(syscall.SIGKILL)
 	<-s.process.ended

@@ -19,6 +19,9 @@ import (
 	"github.com/tallygate/tallygate/store/sqlite"
 )
 
+// sweepEvery is how late the queue may be: seldom, since a bubble's hours pass in steps of it.
+const sweepEvery = 500 * time.Millisecond
+
 // world is an executor over a queue over a fresh store, with one rich client.
 type world struct {
 	testing.TB
@@ -89,7 +92,7 @@ func newWorld(t testing.TB, opt Options) *world {
 	for name := range opt.Handlers {
 		handlers = append(handlers, name)
 	}
-	w.queue = queue.New(w.store, queue.Options{IDs: w.ids, Log: quiet, Handlers: handlers, Jitter: exact})
+	w.queue = queue.New(w.store, queue.Options{IDs: w.ids, Log: quiet, Handlers: handlers, Jitter: exact, Every: sweepEvery})
 	opt.Queue, opt.Jitter = w.queue, exact
 	if opt.Log == nil {
 		opt.Log = quiet
@@ -252,8 +255,8 @@ func (w *world) audit() {
 
 func (w *world) wantFailure(o *tallygate.Outcome, code tallygate.Code, message string, attempts int64) {
 	w.Helper()
-	if o.Status != tallygate.JobFailed || o.Error.Code != code || o.Error.Message != message || o.Attempt != attempts {
-		w.Errorf("job is %s after %d attempts: %+v; want %s %q after %d", o.Status, o.Attempt, o.Error, code, message, attempts)
+	if o.Status != tallygate.JobFailed || o.Error.Code != code || o.Error.Message != message || o.Attempt != attempts || o.Charged != 0 {
+		w.Errorf("job %s is %s after %d attempts, charged %s: %+v; want %s %q after %d", o.Type, o.Status, o.Attempt, o.Charged, o.Error, code, message, attempts)
 	}
 }
 

@@ -15,7 +15,8 @@ func (s *Service) end(tx tallygate.Tx, did *change, q *tallygate.QueueItem, acto
 	if err != nil {
 		return err
 	}
-	o.JobID, o.ClientID, o.Type, o.Attempt, o.StartedAt, o.FinishedAt = q.JobID, q.ClientID, q.Type, q.Attempt, q.StartedAt, tx.Now()
+	o.JobID, o.ClientID, o.Type, o.Attempt, o.StartedAt = q.JobID, q.ClientID, q.Type, q.Attempt, q.StartedAt
+	o.LeaseEvent, o.LeasedAt, o.FinishedAt = q.LeaseEvent, q.LeasedAt, tx.Now()
 	o.Charged = min(o.Charged, q.Held)
 	if o.Released, err = ledger.Settle(tx, s.opt.IDs, c, q.JobID, q.Held, o.Charged); err != nil {
 		return err

@@ -72,42 +72,42 @@ type candidate struct {
 	lanes  []*laneHead
 }
 
-// laneHead reads one lane from its first item on.
+// laneHead reads one lane from its first job on, a few at a time.
 type laneHead struct {
-	lane  *tallygate.Lane
-	kind  *leasable
-	items []*tallygate.QueueItem
-	read  bool
+	lane *tallygate.Lane
+	kind *leasable
+	jobs []*tallygate.Job
+	end  bool // the lane has no more
 }
 
-// next takes the client's most urgent item: by priority, then by age, over all its lanes. It returns nil when none is
-// left. read fetches the first items of a lane.
-func (c *candidate) next(read func(*laneHead) error) (*laneHead, *tallygate.QueueItem, error) {
+// next takes the client's most urgent job: by priority, then by age, over all its lanes. It returns nil when none is
+// left. read fetches the first jobs of a lane; those that were taken are in it no more.
+func (c *candidate) next(read func(*laneHead) error) (*laneHead, *tallygate.Job, error) {
 	var best *laneHead
 	for _, l := range c.lanes {
 		if l.kind.room <= 0 {
 			continue
 		}
-		if !l.read {
+		if len(l.jobs) == 0 && !l.end {
 			if err := read(l); err != nil {
 				return nil, nil, err
 			}
-			l.read = true
+			l.end = len(l.jobs) == 0
 		}
-		if len(l.items) > 0 && (best == nil || before(l.items[0], best.items[0])) {
+		if len(l.jobs) > 0 && (best == nil || before(l.jobs[0], best.jobs[0])) {
 			best = l
 		}
 	}
 	if best == nil {
 		return nil, nil, nil
 	}
-	item := best.items[0]
-	best.items = best.items[1:]
-	return best, item, nil
+	job := best.jobs[0]
+	best.jobs = best.jobs[1:]
+	return best, job, nil
 }
 
-func before(a, b *tallygate.QueueItem) bool {
-	return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.JobID, b.JobID)) < 0
+func before(a, b *tallygate.Job) bool {
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID)) < 0
 }
 
 // candidates is a heap: the client with the least service first.

@@ -109,21 +109,19 @@ func (s *Service) take(tx tallygate.Tx, did *change, req LeaseRequest) ([]Lease,
 	clients := map[*tallygate.Client]bool{}
 	for len(leases) < req.Max && len(waiting) > 0 {
 		c := waiting[0]
-		head, item, err := c.next(func(l *laneHead) (err error) {
-			l.items, err = tx.ReadyItems(l.lane.Type, l.lane.ClientID, req.Max-len(leases))
+		head, job, err := c.next(func(l *laneHead) (err error) {
+			share := (req.Max - len(leases) + len(waiting) - 1) / len(waiting) // more are read when they are needed
+			l.jobs, err = tx.ReadyJobs(l.lane.Type, l.lane.ClientID, share)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		if item == nil || c.room <= 0 {
+		if job == nil || c.room <= 0 {
 			heap.Pop(&waiting)
 			continue
 		}
-		if end := item.Deadline(); !end.IsZero() && !tx.Now().Before(end) {
-			continue // the sweep ends it
-		}
-		lease, err := s.begin(tx, did, head.kind.jobType, item, req.Worker)
+		lease, err := s.begin(tx, did, head.kind.jobType, job, req.Worker)
 		if err != nil {
 			return nil, err
 		}
@@ -230,8 +228,8 @@ func offer(tx tallygate.Tx, t *tallygate.JobType) (*leasable, error) {
 }
 
 // begin starts an attempt.
-func (s *Service) begin(tx tallygate.Tx, did *change, t *tallygate.JobType, q *tallygate.QueueItem, worker string) (Lease, error) {
-	now := tx.Now()
+func (s *Service) begin(tx tallygate.Tx, did *change, t *tallygate.JobType, job *tallygate.Job, worker string) (lease Lease, err error) {
+	q, now := job.Item, tx.Now()
 	if q.StartedAt.IsZero() {
 		q.StartedAt = now
 	}
@@ -243,19 +241,11 @@ func (s *Service) begin(tx tallygate.Tx, did *change, t *tallygate.JobType, q *t
 	q.Token = s.opt.IDs.Next("lease_", now)
 	q.Worker = worker
 	q.Progress = -1
-	if err := tx.SaveItem(q); err != nil {
+	if q.LeaseEvent, err = tx.NumberEvent(); err != nil {
 		return Lease{}, err
 	}
-	job, err := tx.Asked(q.ClientID, q.JobID)
-	if err != nil {
-		return Lease{}, err
-	}
-	if job == nil {
-		return Lease{}, tallygate.Errorf(tallygate.DatabaseError, "job %s is in the queue alone", q.JobID)
-	}
-	job.Item = q
-	err = event(tx, did, tallygate.EventJobRunning, q, "", details("attempt", q.Attempt, "worker", worker))
-	return Lease{Token: q.Token, Attempt: q.Attempt, ExpiresAt: q.At, Job: job, Type: t}, err
+	did.job(q.JobID)
+	return Lease{Token: q.Token, Attempt: q.Attempt, ExpiresAt: q.At, Job: job, Type: t}, tx.SaveItem(q)
 }
 
 // earliest returns the earlier time, where a zero second one does not count.

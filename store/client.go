@@ -122,21 +122,6 @@ func (tx *Tx) RaiseRevision() (int64, error) {
 	return tx.Revision()
 }
 
-// nextEvent numbers an event.
-func (tx *Tx) nextEvent() (int64, error) {
-	n := &tx.cache.event
-	if !n.loaded {
-		value, err := tx.integer(`SELECT value FROM counters WHERE name = 'event'`)
-		if err != nil {
-			return 0, err
-		}
-		n.value, n.loaded = value, true
-	}
-	n.value++
-	n.dirty = true
-	return n.value, nil
-}
-
 const keyColumns = `id, client_id, name, secret_hash, permissions, allowed_cidrs, rate, burst, limit_key, expires_at,
 	revoked_at, replaced_by, created_at, last_used_at`
 

@@ -40,7 +40,7 @@ func scanJob(r Row) *tallygate.Job {
 }
 
 const outcomeColumns = `o.job_id, o.client_id, o.type, o.status, o.charged, o.released, o.units, o.attempt, o.token,
-	o.error_code, o.error_message, o.started_at, o.finished_at, o.result`
+	o.error_code, o.error_message, o.started_at, o.leased_at, o.lease_event, o.finished_at, o.result`
 
 func scanOutcome(r Row) (*tallygate.Outcome, error) { return scanOutcomeFrom(r, 0) }
 
@@ -56,8 +56,10 @@ func scanOutcomeFrom(r Row, at int) (*tallygate.Outcome, error) {
 		Token:      r.Text(at + 8),
 		Error:      jobError(r.Text(at+9), r.Text(at+10)),
 		StartedAt:  moment(r.Int64(at + 11)),
-		FinishedAt: moment(r.Int64(at + 12)),
-		Result:     r.Bytes(at + 13),
+		LeasedAt:   moment(r.Int64(at + 12)),
+		LeaseEvent: r.Int64(at + 13),
+		FinishedAt: moment(r.Int64(at + 14)),
+		Result:     r.Bytes(at + 15),
 	}
 	if units := r.Bytes(at + 6); len(units) > 0 {
 		return o, json.Unmarshal(units, &o.Units)
@@ -76,10 +78,11 @@ func (tx *Tx) InsertOutcome(o *tallygate.Outcome) error {
 	}
 	code, message := errorText(o.Error)
 	return tx.exec(`INSERT INTO outcomes (job_id, client_id, type, status, charged, released, units, attempt, token,
-		error_code, error_message, started_at, finished_at, result)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		error_code, error_message, started_at, leased_at, lease_event, finished_at, result)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		string(o.JobID), string(o.ClientID), o.Type, string(o.Status), int64(o.Charged), int64(o.Released), units, o.Attempt,
-		o.Token, code, message, micros(o.StartedAt), micros(o.FinishedAt), o.Result)
+		o.Token, code, message, micros(o.StartedAt), micros(o.LeasedAt), o.LeaseEvent,
+		micros(o.FinishedAt), o.Result)
 }
 
 // Outcome returns how the job ended, or nil.
@@ -87,21 +90,17 @@ func (tx *Tx) Outcome(id tallygate.JobID) (*tallygate.Outcome, error) {
 	return one(tx, `SELECT `+outcomeColumns+` FROM outcomes o WHERE o.job_id = $1`, scanOutcome, string(id))
 }
 
-// Asked returns what was asked, without where the job stands, or nil.
-func (tx *Tx) Asked(c tallygate.ClientID, id tallygate.JobID) (*tallygate.Job, error) {
-	return one(tx, `SELECT `+jobColumns+` FROM jobs j WHERE j.client_id = $1 AND j.id = $2`,
-		func(r Row) (*tallygate.Job, error) { return scanJob(r), nil }, string(c), string(id))
+func scanLiveJob(r Row) (*tallygate.Job, error) {
+	j := scanJob(r)
+	j.Item = scanItemFrom(r, jobColumnCount)
+	return j, nil
 }
 
 // Job returns the job with its queue item or its outcome, or nil.
 func (tx *Tx) Job(id tallygate.JobID) (*tallygate.Job, error) {
 	live, err := one(tx, `SELECT `+jobColumns+`, `+itemColumns+`
 		FROM queue q JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id WHERE q.job_id = $1`,
-		func(r Row) (*tallygate.Job, error) {
-			j := scanJob(r)
-			j.Item = scanItemFrom(r, jobColumnCount)
-			return j, nil
-		}, string(id))
+		scanLiveJob, string(id))
 	if live != nil || err != nil {
 		return live, err
 	}

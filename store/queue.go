@@ -8,7 +8,7 @@ import (
 )
 
 const itemColumns = `q.job_id, q.client_id, q.type, q.priority, q.held, q.price_version, q.state, q.at, q.attempt, q.failures,
-	q.losses, q.max_attempts, q.time_limit, q.started_at, q.leased_at, q.attempt_deadline, q.token, q.worker,
+	q.losses, q.max_attempts, q.time_limit, q.started_at, q.leased_at, q.lease_event, q.attempt_deadline, q.token, q.worker,
 	q.cancel_requested, q.progress, q.error_code, q.error_message`
 
 func scanItem(r Row) (*tallygate.QueueItem, error) { return scanItemFrom(r, 0), nil }
@@ -30,12 +30,13 @@ func scanItemFrom(r Row, at int) *tallygate.QueueItem {
 		TimeLimit:       nanoseconds(r.Int64(at + 12)),
 		StartedAt:       moment(r.Int64(at + 13)),
 		LeasedAt:        moment(r.Int64(at + 14)),
-		AttemptDeadline: moment(r.Int64(at + 15)),
-		Token:           r.Text(at + 16),
-		Worker:          r.Text(at + 17),
-		CancelRequested: r.Int64(at+18) != 0,
-		Progress:        float64(r.Int64(at+19)) / 1e6,
-		LastError:       jobError(r.Text(at+20), r.Text(at+21)),
+		LeaseEvent:      r.Int64(at + 15),
+		AttemptDeadline: moment(r.Int64(at + 16)),
+		Token:           r.Text(at + 17),
+		Worker:          r.Text(at + 18),
+		CancelRequested: r.Int64(at+19) != 0,
+		Progress:        float64(r.Int64(at+20)) / 1e6,
+		LastError:       jobError(r.Text(at+21), r.Text(at+22)),
 	}
 }
 
@@ -68,38 +69,62 @@ func millionths(progress float64) int64 {
 // Enqueue adds a live job.
 func (tx *Tx) Enqueue(q *tallygate.QueueItem) error {
 	return tx.exec(`INSERT INTO queue (job_id, client_id, type, priority, held, price_version, state, at, attempt, failures,
-		losses, max_attempts, time_limit, started_at, leased_at, attempt_deadline, token, worker, cancel_requested,
+		losses, max_attempts, time_limit, started_at, leased_at, lease_event, attempt_deadline, token, worker, cancel_requested,
 		progress, error_code, error_message)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, $9, $10, 0, 0, 0, '', '', 0, -1000000, '', '')`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, $9, $10, 0, 0, 0, 0, '', '', 0, -1000000, '', '')`,
 		string(q.JobID), string(q.ClientID), q.Type, q.Priority, int64(q.Held), q.PriceVersion, int64(q.State), micros(q.At),
 		q.MaxAttempts, int64(q.TimeLimit))
 }
 
-// Item returns the live job's row, or nil.
+// Item returns a copy of the live job's row, or nil.
 func (tx *Tx) Item(id tallygate.JobID) (*tallygate.QueueItem, error) {
+	if kept, ok := tx.cache.leased[id]; ok {
+		return &kept, nil
+	}
 	return one(tx, `SELECT `+itemColumns+` FROM queue q WHERE q.job_id = $1`, scanItem, string(id))
 }
 
 // SaveItem writes everything that changes in a live job.
 func (tx *Tx) SaveItem(q *tallygate.QueueItem) error {
 	code, message := errorText(q.LastError)
-	return tx.exec(`UPDATE queue SET state = $2, at = $3, attempt = $4, failures = $5, losses = $6, started_at = $7,
+	err := tx.exec(`UPDATE queue SET state = $2, at = $3, attempt = $4, failures = $5, losses = $6, started_at = $7,
 		leased_at = $8, attempt_deadline = $9, token = $10, worker = $11, cancel_requested = $12, progress = $13,
-		error_code = $14, error_message = $15 WHERE job_id = $1`,
+		error_code = $14, error_message = $15, lease_event = $16 WHERE job_id = $1`,
 		string(q.JobID), int64(q.State), micros(q.At), q.Attempt, q.Failures, q.Losses, micros(q.StartedAt),
 		micros(q.LeasedAt), micros(q.AttemptDeadline), q.Token, q.Worker, flag(q.CancelRequested), millionths(q.Progress),
-		code, message)
+		code, message, q.LeaseEvent)
+	tx.keepLeased(q)
+	return err
+}
+
+// keepLeased keeps a leased item as the database holds it, to the precision of its columns: a report follows soon.
+func (tx *Tx) keepLeased(q *tallygate.QueueItem) {
+	if q.State != tallygate.ItemLeased {
+		delete(tx.cache.leased, q.JobID)
+		return
+	}
+	kept := *q
+	for _, t := range []*time.Time{&kept.At, &kept.StartedAt, &kept.LeasedAt, &kept.AttemptDeadline} {
+		*t = moment(micros(*t))
+	}
+	kept.Progress = float64(millionths(q.Progress)) / 1e6
+	tx.cache.leased[q.JobID] = kept
 }
 
 // RemoveItem takes an ended job out of the queue.
 func (tx *Tx) RemoveItem(id tallygate.JobID) error {
+	delete(tx.cache.leased, id)
 	return tx.exec(`DELETE FROM queue WHERE job_id = $1`, string(id))
 }
 
-// ReadyItems are the first of a lane: by priority, then by age.
-func (tx *Tx) ReadyItems(jobType string, c tallygate.ClientID, limit int) ([]*tallygate.QueueItem, error) {
-	return all(tx, `SELECT `+itemColumns+` FROM queue q WHERE q.state = 0 AND q.type = $1 AND q.client_id = $2
-		ORDER BY q.priority DESC, q.job_id LIMIT $3`, scanItem, jobType, string(c), limit)
+// ReadyJobs are the first of a lane that may run now: by priority, then by age. Those past their time limit are left
+// to OverdueItems.
+func (tx *Tx) ReadyJobs(jobType string, c tallygate.ClientID, limit int) ([]*tallygate.Job, error) {
+	return all(tx, `SELECT `+jobColumns+`, `+itemColumns+`
+		FROM queue q JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id
+		WHERE q.state = 0 AND q.type = $1 AND q.client_id = $2
+			AND (q.started_at = 0 OR q.started_at + q.time_limit / 1000 > $3)
+		ORDER BY q.priority DESC, q.job_id LIMIT $4`, scanLiveJob, jobType, string(c), micros(tx.now), limit)
 }
 
 // DueItems are waiting or leased and their time has come, the longest overdue first.

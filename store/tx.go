@@ -29,6 +29,7 @@ type Cache struct {
 	loads   map[string]*cached[tallygate.TypeLoad]
 	lanes   map[string]map[tallygate.ClientID]*cached[tallygate.Lane] // all active ones of a type, once it is loaded
 	usage   map[usageKey]tallygate.Usage                              // to be added
+	leased  map[tallygate.JobID]tallygate.QueueItem                   // saved ones, as the database holds them
 	event   counter
 
 	dirty []func() error // in the order of first change
@@ -67,6 +68,7 @@ func NewCache() *Cache {
 		loads:   map[string]*cached[tallygate.TypeLoad]{},
 		lanes:   map[string]map[tallygate.ClientID]*cached[tallygate.Lane]{},
 		usage:   map[usageKey]tallygate.Usage{},
+		leased:  map[tallygate.JobID]tallygate.QueueItem{},
 	}
 }
 
@@ -76,7 +78,7 @@ func (c *Cache) Reusable() bool {
 	for _, byClient := range c.lanes {
 		lanes += len(byClient)
 	}
-	return len(c.dirty) == 0 && len(c.clients) < maxCached && lanes < maxCached && len(c.prices) < maxCached
+	return len(c.dirty) == 0 && len(c.clients) < maxCached && len(c.leased) < maxCached && lanes < maxCached && len(c.prices) < maxCached
 }
 
 // NewTx makes the transaction of an engine that has begun one on conn. Its cache must be empty or hold what the

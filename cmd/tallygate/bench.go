@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallygate/tallygate/access"
@@ -43,6 +45,11 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 		return usagef("--load takes - alone")
 	case c.Bare:
 		return bench.Bare(ctx, a.stdin, a.stdout)
+	}
+	for _, name := range c.Only {
+		if !slices.Contains(bench.Scenarios(), name) {
+			return usagef("there is no scenario %q; there are %s", name, strings.Join(bench.Scenarios(), ", "))
+		}
 	}
 	binary, err := os.Executable()
 	if err != nil {

@@ -69,6 +69,10 @@ func TestJobsAreSeenThrough(t *testing.T) {
 			eventPath: {runningEvent + retryingEvent + runningEvent + failedEvent}}},
 		{name: "job_watch_resumed", args: watch, answers: answers{
 			jobPath: {runningJob, runningJob, succeededJob}, eventPath: {runningEvent + logEvent, succeededEvent}}},
+		{name: "job_watch_ended_meanwhile", args: watch, answers: answers{
+			jobPath: {runningJob, succeededJob}, eventPath: {runningEvent, logEvent + succeededEvent}}},
+		{name: "job_watch_no_events_left", args: watch, answers: answers{
+			jobPath: {runningJob, succeededJob}, eventPath: {runningEvent}}},
 		{name: "job_watch_polled", args: watch, answers: answers{
 			jobPath: {queuedJob, queuedJob, runningJob, succeededJob, succeededJob}, eventPath: {"404 RESOURCE_NOT_FOUND The requested resource was not found"}}},
 		{name: "job_watch_ended", args: watch, answers: answers{jobPath: {succeededJob}}},

@@ -116,7 +116,7 @@ func resolve(n *yaml.Node) *yaml.Node {
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
 // mostJSON bounds what a file may come to, so that aliases of aliases end.
-const mostJSON = 4 << 20
+const mostJSON = 1 << 20
 
 // toJSON writes a node as JSON without the members that skip names; path tells where the node stands, as in
 // ".price.base". Numbers keep their digits, and those in a price become strings: money is never a float.

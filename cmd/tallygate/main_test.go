@@ -221,7 +221,7 @@ func TestExamplesParse(t *testing.T) {
 			for i := range words {
 				words[i] = strings.Trim(words[i], `'"`)
 			}
-			if _, err := newParser(new(cli), process{stdout: io.Discard, stderr: io.Discard}).Parse(words); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if _, err := parser.Parse(words); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s: example %q: %v", n.FullPath(), example, err)
 			}
 		}

@@ -12,8 +12,15 @@ import (
 	"github.com/tallygate/tallygate/client"
 )
 
-// pollWait is how long one long poll waits where the stream of events is not to be had: short, so that progress moves.
-const pollWait = "2s"
+const (
+	// pollWait is how long one long poll waits where the stream of events is not to be had: short, so that progress
+	// moves.
+	pollWait = 2 * time.Second
+	// resumeWait keeps a stream that ends at once from being asked for in a hurry.
+	resumeWait = 250 * time.Millisecond
+	// followTries outlast a server's restart.
+	followTries = 8
+)
 
 // happening is one event of a job as its stream tells it.
 type happening struct {
@@ -40,10 +47,13 @@ var errEnded = errors.New("the job has ended")
 // follow tells each event of the job, and returns when it has ended. Where the stream breaks it resumes after the last
 // event; where there is no stream it polls, and tells only state and progress.
 func (a *app) follow(ctx context.Context, id string, each func(happening)) error {
-	last, streaming := "", true
+	api := *a.api
+	api.Tries = followTries
+	last, streaming, over := "", true, false
 	for {
+		wait := pollWait
 		if streaming {
-			err := a.api.Events(ctx, at("/v1/jobs/%s/events", id), nil, last, func(e client.Event) error {
+			err := api.Events(ctx, at("/v1/jobs/%s/events", id), nil, last, func(e client.Event) error {
 				last = e.ID
 				var h happening
 				if json.Unmarshal(e.Data, &h) != nil {
@@ -61,16 +71,20 @@ func (a *app) follow(ctx context.Context, id string, each func(happening)) error
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			streaming = resumes(err)
+			streaming, wait = resumes(err), resumeWait
 		}
-		j, err := a.poll(ctx, id)
-		if err != nil {
-			return err
-		}
-		if j.ended() {
+		if over {
 			return nil
 		}
-		each(happening{Status: j.Status, Data: details{Attempt: j.Attempt, Progress: j.Progress}})
+		var j job
+		if err := api.Do(ctx, "GET", at("/v1/jobs/%s", id), url.Values{"wait": {wait.String()}}, nil, &j); err != nil {
+			return err
+		}
+		if over = j.ended(); over && !streaming {
+			return nil
+		} else if !over { // of a job that ended, the stream has the rest
+			each(happening{Status: j.Status, Data: details{Attempt: j.Attempt, Progress: j.Progress}})
+		}
 	}
 }
 
@@ -78,13 +92,6 @@ func (a *app) follow(ctx context.Context, id string, each func(happening)) error
 func resumes(err error) bool {
 	failure, ok := errors.AsType[*client.Error](err)
 	return !ok || failure.Status == 0 || failure.Status == 429 || failure.Status >= 500
-}
-
-// poll asks for the job, and waits a little for its end.
-func (a *app) poll(ctx context.Context, id string) (job, error) {
-	var j job
-	err := a.api.Do(ctx, "GET", at("/v1/jobs/%s", id), url.Values{"wait": {pollWait}}, nil, &j)
-	return j, err
 }
 
 // seeThrough follows the job to its end with progress and log lines, then shows it. It fails unless the job succeeded.

@@ -6,6 +6,7 @@ package storetest
 import (
 	"context"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,11 +30,12 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) tallygate.S
 		{"idempotency", idempotencyCases},
 		{"usage", usageCases},
 		{"transactions", transactionCases},
-		{"audit", auditCases},
+		{"audit", slices.Concat(auditCases, violationCases())},
 	} {
 		t.Run(noun.name, func(t *testing.T) {
 			for _, c := range noun.cases {
 				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
 					c.run(&fixture{TB: t, store: open(t, func() time.Time { return noon }), ids: new(tallygate.IDs)})
 				})
 			}
@@ -107,11 +109,7 @@ func filled(f *fixture, v any, except ...string) {
 	s := reflect.Indirect(reflect.ValueOf(v))
 	for i := range s.NumField() {
 		name := s.Type().Field(i).Name
-		skip := false
-		for _, e := range except {
-			skip = skip || e == name
-		}
-		if !skip && s.Field(i).IsZero() {
+		if !slices.Contains(except, name) && s.Field(i).IsZero() {
 			f.Errorf("the test leaves %s.%s empty", s.Type(), name)
 		}
 	}

@@ -108,9 +108,10 @@ CREATE TABLE jobs (
 );
 CREATE UNIQUE INDEX jobs_client ON jobs (client_id, id);
 
--- How it ended: written once, in the transaction that settles it.
+-- How it ended: written once, in the transaction that settles it. No number is given twice, also after the newest rows
+-- were removed: retention walks by number and would miss what comes again.
 CREATE TABLE outcomes (
-  number        INTEGER PRIMARY KEY,
+  number        INTEGER PRIMARY KEY AUTOINCREMENT,
   job_id        TEXT NOT NULL,
   client_id     TEXT NOT NULL,
   type          TEXT NOT NULL,
@@ -123,6 +124,8 @@ CREATE TABLE outcomes (
   error_code    TEXT NOT NULL,
   error_message TEXT NOT NULL,
   started_at    INTEGER NOT NULL,
+  leased_at     INTEGER NOT NULL,
+  lease_event   INTEGER NOT NULL,
   finished_at   INTEGER NOT NULL,
   result        BLOB
 );
@@ -146,6 +149,7 @@ CREATE TABLE queue (
   time_limit       INTEGER NOT NULL,
   started_at       INTEGER NOT NULL,
   leased_at        INTEGER NOT NULL,
+  lease_event      INTEGER NOT NULL, -- the number of the lease's event, which has no row of its own
   attempt_deadline INTEGER NOT NULL,
   token            TEXT NOT NULL,
   worker           TEXT NOT NULL,

@@ -1,0 +1,101 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tallygate/tallygate"
+)
+
+// endJob inserts a job of the type that ended so long after noon.
+func (f *fixture) endJob(jobType string, after time.Duration) tallygate.EndedJob {
+	f.Helper()
+	j := f.newJob("cl_a", jobType)
+	o := outcome(j)
+	o.FinishedAt = noon.Add(after)
+	f.update(func(tx tallygate.Tx) error { return ended(tx, j, o) })
+	return tallygate.EndedJob{ID: j.ID, ClientID: "cl_a"}
+}
+
+// endedWalk goes on where it stopped, as long as it gets on.
+type endedWalk struct {
+	jobType string
+	last    int64
+}
+
+func (w *endedWalk) on(f *fixture, before time.Duration, limit int) (found []tallygate.EndedJob) {
+	f.Helper()
+	f.view(func(tx tallygate.Tx) error {
+		for {
+			page, last, err := tx.EndedJobs(w.jobType, noon.Add(before), w.last, limit)
+			if err != nil {
+				return err
+			}
+			if len(page) > limit || last < w.last {
+				return fmt.Errorf("%d jobs with a limit of %d, from %d to %d", len(page), limit, w.last, last)
+			}
+			found = append(found, page...)
+			if last == w.last {
+				return nil
+			}
+			w.last = last
+		}
+	})
+	return found
+}
+
+var endedJobCases = []testCase{
+	{"the walk over ended jobs finds those of a type that ended before a time, and goes on from there", func(f *fixture) {
+		var x, y []tallygate.EndedJob
+		for i := range 12 {
+			at := time.Duration(i) * time.Hour
+			if i%3 == 0 {
+				y = append(y, f.endJob("y", at))
+			} else {
+				x = append(x, f.endJob("x", at))
+			}
+		}
+		walkX, walkY := endedWalk{jobType: "x"}, endedWalk{jobType: "y"}
+		for i, step := range []struct {
+			walk   *endedWalk
+			before time.Duration
+			want   []tallygate.EndedJob
+		}{
+			{&walkX, 0, nil},                       // nothing ended before noon
+			{&walkX, 2 * time.Hour, x[:1]},         // the one at 2h ended at the time, not before
+			{&walkX, 2 * time.Hour, nil},           // once
+			{&walkX, 6 * time.Hour, x[1:4]},        // 2h, 4h, 5h
+			{&walkY, 6*time.Hour + 1000, y[:3]},    // 0h, 3h, 6h: each type has its own walk
+			{&walkX, 100 * time.Hour, x[4:]},       // the rest
+			{&walkY, 100 * time.Hour, y[3:]},       // the rest
+			{&walkX, 100 * time.Hour, nil},         // nothing new
+			{&endedWalk{jobType: "z"}, 100e9, nil}, // an unknown type
+		} {
+			if got := step.walk.on(f, step.before, 2); !slices.Equal(got, step.want) {
+				f.Errorf("step %d found %v, want %v", i, got, step.want)
+			}
+		}
+	}},
+	{"the walk finds what ends after all that it found was removed", func(f *fixture) {
+		walk := endedWalk{jobType: "x"}
+		for round := range 3 {
+			var want []tallygate.EndedJob
+			for range 3 {
+				want = append(want, f.endJob("x", time.Duration(round)*time.Hour))
+			}
+			got := walk.on(f, 100*time.Hour, 10)
+			if !slices.Equal(got, want) {
+				f.Fatalf("round %d found %v, want %v", round, got, want)
+			}
+			f.update(func(tx tallygate.Tx) error {
+				for _, j := range got {
+					if err := tx.DeleteJob(j.ClientID, j.ID); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}},
+}

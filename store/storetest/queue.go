@@ -1,0 +1,168 @@
+package storetest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tallygate/tallygate"
+)
+
+func readsItem(id tallygate.JobID) func(tx tallygate.Tx) (*tallygate.QueueItem, error) {
+	return func(tx tallygate.Tx) (*tallygate.QueueItem, error) { return tx.Item(id) }
+}
+
+func readsLane(jobType string, c tallygate.ClientID) func(tx tallygate.Tx) (*tallygate.Lane, error) {
+	return func(tx tallygate.Tx) (*tallygate.Lane, error) { return tx.Lane(jobType, c) }
+}
+
+// enqueue inserts a job whose item was changed.
+func (f *fixture) enqueue(owner tallygate.ClientID, jobType string, change func(*tallygate.QueueItem)) tallygate.JobID {
+	f.Helper()
+	j := f.newJob(owner, jobType)
+	f.update(func(tx tallygate.Tx) error {
+		q := item(j)
+		change(q)
+		if err := tx.InsertJob(j); err != nil {
+			return err
+		}
+		if err := tx.Enqueue(q); err != nil {
+			return err
+		}
+		return tx.SaveItem(q)
+	})
+	return j.ID
+}
+
+// ids names the jobs of items, in order.
+func ids(items []*tallygate.QueueItem, err error) ([]tallygate.JobID, error) {
+	var named []tallygate.JobID
+	for _, q := range items {
+		named = append(named, q.JobID)
+	}
+	return named, err
+}
+
+var queueCases = []testCase{
+	{"an item reads as it was enqueued and as it was saved", func(f *fixture) {
+		j := f.newJob("cl_a", "x")
+		q := item(j)
+		f.update(func(tx tallygate.Tx) error { return live(tx, j) })
+		seen(f, "the item", q, readsItem(j.ID))
+		seen(f, "an unknown item", nil, readsItem("job_unknown"))
+
+		changed := *q
+		changed.State, changed.At = tallygate.ItemLeased, noon.Add(30*time.Second)
+		changed.Attempt, changed.Failures, changed.Losses = 3, 1, 2
+		changed.StartedAt, changed.LeasedAt, changed.AttemptDeadline = noon.Add(time.Second), noon.Add(2*time.Second), noon.Add(time.Hour)
+		changed.Token, changed.Worker, changed.CancelRequested = "lease_1", "host-1 «ä»", true
+		changed.LastError = &tallygate.JobError{Code: tallygate.ProcessingFailed, Message: "no"}
+		for _, progress := range []float64{0.57, 0, 1, 0.29, 0.000001, -1} {
+			changed.Progress = progress
+			f.update(func(tx tallygate.Tx) error { return tx.SaveItem(&changed) })
+			seen(f, "the saved item", &changed, readsItem(j.ID))
+		}
+		filled(f, &changed)
+
+		f.update(func(tx tallygate.Tx) error { return tx.SaveItem(q) })
+		seen(f, "the item put back", q, readsItem(j.ID))
+		f.update(func(tx tallygate.Tx) error { return tx.RemoveItem(j.ID) })
+		seen(f, "the removed item", nil, readsItem(j.ID))
+	}},
+	{"a job is enqueued once", func(f *fixture) {
+		j := f.newJob("cl_a", "x")
+		f.update(func(tx tallygate.Tx) error { return live(tx, j) })
+		f.refuses("a second item", func(tx tallygate.Tx) error { return tx.Enqueue(item(j)) })
+	}},
+	{"ready items come by priority, then by age, from their own lane", func(f *fixture) {
+		with := func(priority int64, state tallygate.ItemState) func(*tallygate.QueueItem) {
+			return func(q *tallygate.QueueItem) { q.Priority, q.State = priority, state }
+		}
+		older := f.enqueue("cl_a", "x", with(0, tallygate.ItemReady))
+		low := f.enqueue("cl_a", "x", with(-5, tallygate.ItemReady))
+		f.enqueue("cl_b", "x", with(9, tallygate.ItemReady))
+		f.enqueue("cl_a", "y", with(9, tallygate.ItemReady))
+		f.enqueue("cl_a", "x", with(9, tallygate.ItemWaiting))
+		f.enqueue("cl_a", "x", with(9, tallygate.ItemLeased))
+		high := f.enqueue("cl_a", "x", with(5, tallygate.ItemReady))
+		newer := f.enqueue("cl_a", "x", with(0, tallygate.ItemReady))
+		want := []tallygate.JobID{high, older, newer, low}
+		for _, limit := range []int{0, 1, 3, 10} {
+			seen(f, "the ready items", want[:min(limit, len(want))], func(tx tallygate.Tx) ([]tallygate.JobID, error) {
+				return ids(tx.ReadyItems("x", "cl_a", limit))
+			})
+		}
+	}},
+	{"due items are waiting or leased and their time has come, the longest overdue first", func(f *fixture) {
+		at := func(state tallygate.ItemState, seconds int) func(*tallygate.QueueItem) {
+			return func(q *tallygate.QueueItem) { q.State, q.At = state, noon.Add(time.Duration(seconds)*time.Second) }
+		}
+		seen(f, "the next of none", time.Time{}, tallygate.Tx.NextDue)
+		f.enqueue("cl_a", "x", at(tallygate.ItemReady, -100))
+		seen(f, "the next of ready ones", time.Time{}, tallygate.Tx.NextDue)
+		exactly := f.enqueue("cl_a", "x", at(tallygate.ItemWaiting, 0))
+		f.enqueue("cl_a", "x", at(tallygate.ItemLeased, 1))
+		longest := f.enqueue("cl_b", "y", at(tallygate.ItemLeased, -10))
+		long := f.enqueue("cl_a", "x", at(tallygate.ItemWaiting, -5))
+		want := []tallygate.JobID{longest, long, exactly}
+		for _, limit := range []int{0, 2, 10} {
+			seen(f, "the due items", want[:min(limit, len(want))], func(tx tallygate.Tx) ([]tallygate.JobID, error) {
+				return ids(tx.DueItems(noon, limit))
+			})
+		}
+		seen(f, "the next", noon.Add(-10*time.Second), tallygate.Tx.NextDue)
+	}},
+	{"overdue items are ready and past their time limit", func(f *fixture) {
+		started := func(state tallygate.ItemState, at time.Time) func(*tallygate.QueueItem) {
+			return func(q *tallygate.QueueItem) { q.State, q.StartedAt, q.TimeLimit = state, at, time.Minute }
+		}
+		past := f.enqueue("cl_a", "x", started(tallygate.ItemReady, noon.Add(-2*time.Minute)))
+		exactly := f.enqueue("cl_b", "y", started(tallygate.ItemReady, noon.Add(-time.Minute)))
+		f.enqueue("cl_a", "x", started(tallygate.ItemReady, noon.Add(-time.Minute+time.Microsecond)))
+		f.enqueue("cl_a", "x", started(tallygate.ItemReady, time.Time{}))
+		f.enqueue("cl_a", "x", started(tallygate.ItemWaiting, noon.Add(-time.Hour)))
+		f.enqueue("cl_a", "x", started(tallygate.ItemLeased, noon.Add(-time.Hour)))
+		seen(f, "the overdue items", []tallygate.JobID{past, exactly}, func(tx tallygate.Tx) ([]tallygate.JobID, error) {
+			found, err := ids(tx.OverdueItems(noon, 10))
+			slices.Sort(found)
+			return found, err
+		})
+		seen(f, "how many within a limit", 1, func(tx tallygate.Tx) (int, error) {
+			found, err := tx.OverdueItems(noon, 1)
+			return len(found), err
+		})
+	}},
+	{"active lanes are those with ready items", func(f *fixture) {
+		active := func(tx tallygate.Tx) ([]tallygate.Lane, error) {
+			lanes, err := tx.ActiveLanes("x")
+			var found []tallygate.Lane
+			for _, l := range lanes {
+				found = append(found, *l)
+			}
+			slices.SortFunc(found, func(a, b tallygate.Lane) int { return int(a.Ready - b.Ready) })
+			return found, err
+		}
+		save := func(lanes ...tallygate.Lane) {
+			f.Helper()
+			f.update(func(tx tallygate.Tx) error {
+				for _, l := range lanes {
+					if err := tx.SaveLane(&l); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		seen(f, "a lane that was never saved", &tallygate.Lane{Type: "x", ClientID: "cl_a"}, readsLane("x", "cl_a"))
+		seen(f, "no active lanes", nil, active)
+		a, b := tallygate.Lane{Type: "x", ClientID: "cl_a", Ready: 2}, tallygate.Lane{Type: "x", ClientID: "cl_b", Ready: 1}
+		save(a, b, tallygate.Lane{Type: "y", ClientID: "cl_a", Ready: 5})
+		seen(f, "the active lanes", []tallygate.Lane{b, a}, active)
+		seen(f, "a lane", &a, readsLane("x", "cl_a"))
+
+		save(tallygate.Lane{Type: "x", ClientID: "cl_a"}) // emptied
+		seen(f, "the lanes that are left", []tallygate.Lane{b}, active)
+		seen(f, "the empty lane", &tallygate.Lane{Type: "x", ClientID: "cl_a"}, readsLane("x", "cl_a"))
+		save(tallygate.Lane{Type: "x", ClientID: "cl_a", Ready: 7})
+		seen(f, "the lane that filled again", &tallygate.Lane{Type: "x", ClientID: "cl_a", Ready: 7}, readsLane("x", "cl_a"))
+	}},
+}
