@@ -31,6 +31,8 @@ type Job struct {
 	PriceVersion int64
 	RunAt        time.Time
 	CreatedAt    time.Time
+	Actor        KeyID // who submitted it
+	Event        int64 // the number of its job.queued event, which has no row of its own
 
 	Item    *QueueItem // set while the job is live
 	Outcome *Outcome   // set once it has ended
@@ -60,7 +62,9 @@ type Outcome struct {
 	Units      map[string]int64
 	Attempt    int64
 	Token      string // of the report that settled it; empty where none did
-	LeaseEvent int64  // the number of its last lease's event; 0: it had none
+	Actor      KeyID  // who ended it; empty: its course
+	Event      int64  // the number of its end's event, which has no row of its own
+	LeaseEvent int64  // likewise its last lease's; 0: it had none
 	StartedAt  time.Time
 	LeasedAt   time.Time // its last lease
 	FinishedAt time.Time

@@ -150,7 +150,7 @@ type QueueTx interface {
 // EventTx appends and reads events.
 type EventTx interface {
 	InsertEvent(*Event) error                                        // sets its number and ID
-	NumberEvent() (int64, error)                                     // for a lease, whose event is a part of its item
+	NumberEvent() (int64, error)                                     // for an event that its job, item or outcome tells
 	Events(subject string, after int64, limit int) ([]*Event, error) // oldest first
 	AuditEvents(p Page) ([]*Event, error)                            // what people did: everything but the jobs' own events; newest first
 }

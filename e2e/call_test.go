@@ -30,6 +30,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	closes bool // the connection is not to be used again
 }
 
 func (c caller) get(path string, header ...string) answer {
@@ -109,7 +110,7 @@ func (c caller) request(method, path string, body any, header ...string) (*http.
 
 func (c caller) read(response *http.Response) (answer, error) {
 	defer response.Body.Close()
-	a := answer{route: response.Request.Method + " " + response.Request.URL.Path, status: response.StatusCode, header: response.Header}
+	a := answer{route: response.Request.Method + " " + response.Request.URL.Path, status: response.StatusCode, header: response.Header, closes: response.Close}
 	var err error
 	if a.body, err = io.ReadAll(response.Body); err != nil {
 		return a, err

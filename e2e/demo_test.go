@@ -81,17 +81,22 @@ func TestDemoPrintsLinesToPaste(t *testing.T) {
 	cmd := exec.Command(binary, "demo", "--listen", "127.0.0.1:0", "--dir", t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its children are found by the group
 	p := spawn(t, cmd)
-	until(t, "the demo prints curl lines", func() bool {
+	until(t, "the demo says how to end it", func() bool {
 		if p.gone() {
 			t.Fatalf("the demo ended (%v):\n%s%s", p.cmd.ProcessState, p.stdout, p.stderr)
 		}
-		return len(curls(p.stdout.String())) > 0 && demoIsDone(p.stdout.String())
+		return strings.Contains(p.stdout.String()+p.stderr.String(), "Ctrl-C")
 	})
 	showsReceipts(t, p.stdout.String())
-	for _, line := range curls(p.stdout.String()) {
-		r := runCommand(t, "sh", nil, line, "-e").exits(0)
-		if strings.Contains(r.stdout, `"error":{"code"`) || !strings.Contains(r.stdout, "{") {
-			t.Errorf("the line\n%s\nanswers %q", line, r.stdout)
+	export, lines := pasted(p.stdout.String())
+	if export == "" || len(lines) < 3 {
+		t.Fatalf("the demo prints no key and lines to use it with:\n%s", p.stdout)
+	}
+	for _, line := range lines {
+		r := runCommand(t, "sh", nil, export+"\n"+line, "-e").exits(0)
+		// One of the lines shows an error on purpose.
+		if got, failed := r.json().find("error.code"); failed && got.v != "JOB_NOT_FOUND" {
+			t.Errorf("the line\n%s\nis answered %s", line, r.stdout)
 		}
 	}
 	p.signal(os.Interrupt)
@@ -101,22 +106,15 @@ func TestDemoPrintsLinesToPaste(t *testing.T) {
 	until(t, "no child of the demo is left", func() bool { return syscall.Kill(-p.cmd.Process.Pid, 0) == syscall.ESRCH })
 }
 
-// demoIsDone reports whether the last line of what was said is whole.
-func demoIsDone(said string) bool {
-	showsAll := true
-	for _, name := range demoTypes {
-		showsAll = showsAll && strings.Contains(said, name)
-	}
-	return showsAll && strings.HasSuffix(said, "\n")
-}
-
-// curls are the shell lines that call curl, those that go on after a backslash made one.
-func curls(said string) []string {
-	var found []string
-	for line := range strings.Lines(strings.ReplaceAll(said, "\\\n", " ")) {
-		if line = strings.TrimPrefix(strings.TrimSpace(line), "$ "); strings.HasPrefix(line, "curl ") {
-			found = append(found, line)
+// pasted are the shell lines that the demo prints: the one that names the key, and those that call the server.
+func pasted(said string) (export string, lines []string) {
+	for line := range strings.Lines(said) {
+		switch line = strings.TrimSpace(line); {
+		case strings.HasPrefix(line, "export "):
+			export = line
+		case strings.HasPrefix(line, "curl "):
+			lines = append(lines, line)
 		}
 	}
-	return found
+	return export, lines
 }

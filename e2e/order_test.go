@@ -48,7 +48,7 @@ func TestOverloadComesBeforeTheRoute(t *testing.T) {
 	s := serve(t, setup{config: "max_in_flight: 1\n"})
 	slow := s.operator(t).begin("POST", "/v1/clients", `{"name":"slow"}`)
 	defer slow.close()
-	s.as(t, "nonsense").onceShed("/v1/account").refused("SERVICE_UNAVAILABLE")
+	s.as(t, "nonsense").get("/v1/account").refused("SERVICE_UNAVAILABLE")
 	s.as(t, "nonsense").get("/v1/nothing").refused("SERVICE_UNAVAILABLE")
 	s.as(t, "nonsense").put("/v1/jobs", `{`).refused("SERVICE_UNAVAILABLE")
 	slow.finish().ok()
@@ -339,16 +339,6 @@ var requestCases = []example{
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	runCases(t, newFixture(t), requestCases)
-}
-
-// onceShed asks until the server is too busy to answer.
-func (c caller) onceShed(path string) (a answer) {
-	c.t.Helper()
-	until(c.t, path+" is shed", func() bool {
-		a = c.get(path)
-		return a.status == http.StatusServiceUnavailable
-	})
-	return a
 }
 
 func TestRaisedLimitHoldsAtOnce(t *testing.T) {

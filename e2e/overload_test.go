@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,7 +17,7 @@ func TestMoreAtWorkThanAllowedIsShed(t *testing.T) {
 	s := serve(t, setup{config: "max_in_flight: 2\n"})
 	op := s.operator(t)
 	first, second := op.begin("POST", "/v1/clients", `{"name":"first"}`), op.begin("POST", "/v1/clients", `{"name":"second"}`)
-	op.onceShed("/v1/account").refused("SERVICE_UNAVAILABLE")
+	op.get("/v1/account").refused("SERVICE_UNAVAILABLE")
 	op.get("/healthz").ok() // whoever restarts the process has to know that it lives
 	first.finish().ok()
 	until(t, "a request passes again", func() bool { return op.get("/v1/account").status == http.StatusOK })
@@ -70,6 +71,16 @@ func TestStalledWritesAreShedAndNothingIsLost(t *testing.T) {
 	}
 }
 
+// onceShed asks until the server is too busy to answer.
+func (c caller) onceShed(path string) (a answer) {
+	c.t.Helper()
+	until(c.t, path+" is shed", func() bool {
+		a = c.get(path)
+		return a.status == http.StatusServiceUnavailable
+	})
+	return a
+}
+
 // holdWriteLock takes the database's write lock in this process, until release.
 func holdWriteLock(t *testing.T, s *server) (release func()) {
 	t.Helper()
@@ -94,7 +105,7 @@ func holdWriteLock(t *testing.T, s *server) (release func()) {
 // still being read is carried out, waits of workers end empty, and new requests get 503.
 func TestDrainAnswersWhatIsInHand(t *testing.T) {
 	t.Parallel()
-	s := serve(t, setup{config: "drain_timeout: 1m\nmax_in_flight: 1\n"}) // waits do not count
+	s := serve(t, setup{config: "drain_timeout: 1m\n"})
 	s.define(t, metered, pullType())
 	s.define(t, "other", pullType())
 	c, w := s.newClient(t, "10"), s.newWorker(t)
@@ -113,12 +124,8 @@ func TestDrainAnswersWhatIsInHand(t *testing.T) {
 			t.Errorf("lease: %v", err)
 		}
 	})
-	until(t, "the submit waits", func() bool {
-		a := c.get("/v1/jobs")
-		return a.status == http.StatusOK && len(a.list("data")) == 1
-	})
+	until(t, "the submit waits", func() bool { return len(c.pages("/v1/jobs")) == 1 })
 	slow := c.begin("POST", "/v1/jobs", someJob)
-	c.onceShed("/v1/account") // so the slow submit is at work
 
 	s.process.signal(syscall.SIGTERM)
 	hands.Wait()
@@ -141,13 +148,12 @@ func TestDrainAnswersWhatIsInHand(t *testing.T) {
 
 func TestDrainRefusesNewRequests(t *testing.T) {
 	t.Parallel()
-	s := serve(t, setup{config: "drain_timeout: 1m\nmax_in_flight: 1\n"})
+	s := serve(t, setup{config: "drain_timeout: 1m\n"})
 	s.define(t, metered, pullType())
 	c := s.newClient(t, "10")
 	kept := s.dial(t)
 	kept.say(c.requestText("GET", "/v1/account")).hear("GET /v1/account").ok()
 	slow := c.begin("POST", "/v1/jobs", someJob)
-	c.onceShed("/v1/account") // so the slow submit is at work
 
 	s.process.signal(syscall.SIGTERM)
 	until(t, "the server drains", func() bool { return strings.Contains(s.process.stderr.String(), `"draining"`) })
@@ -171,11 +177,38 @@ func TestDrainRefusesNewRequests(t *testing.T) {
 // TestDrainGivesUpOnWhatTakesTooLong: a request that never ends does not hold up the restart.
 func TestDrainGivesUpOnWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
-	s := serve(t, setup{config: "drain_timeout: 100ms\nmax_in_flight: 1\n"})
+	s := serve(t, setup{config: "drain_timeout: 100ms\n"})
 	slow := s.operator(t).begin("POST", "/v1/clients", `{"name":"slow"}`)
 	defer slow.close()
-	s.operator(t).onceShed("/v1/account") // so the request is at work
 	s.stop()
+}
+
+func TestDrainEndsStreams(t *testing.T) {
+	t.Parallel()
+	s := serve(t, setup{config: "drain_timeout: 1m\n"})
+	s.define(t, metered, pullType())
+	c := s.newClient(t, "1")
+	path := "/v1/jobs/" + c.submit(metered) + "/events"
+	r, err := c.request(http.MethodGet, path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := s.web.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(stream.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	s.process.signal(syscall.SIGTERM)
+	if rest, err := io.ReadAll(stream.Body); err != nil || stream.StatusCode != http.StatusOK {
+		t.Errorf("the stream of status %d ended with %v after %q", stream.StatusCode, err, rest)
+	}
+	if code := s.process.exitCode(t); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, s.process.stderr)
+	}
 }
 
 func TestPulledLeaseOutlivesARestart(t *testing.T) {

@@ -115,6 +115,36 @@ func TestUpstreams(t *testing.T) {
 	})
 }
 
+// TestUpstreamCallIsGivenBackUnspentOnDrain: a deploy does not eat the one attempt that the job has.
+func TestUpstreamCallIsGivenBackUnspentOnDrain(t *testing.T) {
+	t.Parallel()
+	s := serve(t, setup{config: "drain_timeout: 100ms\n"})
+	called := make(chan struct{}, 10)
+	var answers atomic.Bool
+	upstream(t, s, "hangs", object{"max_attempts": 1}, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		called <- struct{}{}
+		if answers.Load() {
+			_, _ = io.WriteString(w, `{}`)
+			return
+		}
+		<-r.Context().Done()
+	})
+	c := s.newClient(t, "1")
+	id := c.submit("hangs")
+	until(t, "the upstream is called", func() bool { return len(called) == 1 })
+	s.stop()
+	answers.Store(true)
+	s.start()
+	job := c.get("/v1/jobs/" + id + "?wait=30s").ok()
+	if job.text("status") != "succeeded" || job.number("attempt") != 1 {
+		t.Errorf("%s: want it succeeded at its first attempt", job)
+	}
+	if n := len(called); n != 2 {
+		t.Errorf("%d calls, want the one that was given back and one more", n)
+	}
+}
+
 // failsUpstream runs a job whose upstream fails, and makes sure that it costs nothing.
 func failsUpstream(t *testing.T, s *server, jobType string) {
 	t.Helper()

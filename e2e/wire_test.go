@@ -48,7 +48,7 @@ func (w *wire) hear(route string) answer {
 		w.t.Fatalf("%s: no answer: %v", route, err)
 	}
 	defer response.Body.Close()
-	a := answer{route: route, status: response.StatusCode, header: response.Header}
+	a := answer{route: route, status: response.StatusCode, header: response.Header, closes: response.Close}
 	if a.body, err = io.ReadAll(response.Body); err != nil {
 		w.t.Fatalf("%s: answer cut off: %v", route, err)
 	}
@@ -73,14 +73,24 @@ type half struct {
 	route, rest string
 }
 
-// begin sends a request but for the last byte of its body, so that the server has it at work until finish.
+// begin sends a request but for the last byte of its body, so that the server has it at work until finish. The server
+// asks for the body once it is at work; a server that is still busy with the request before is asked again.
 func (c caller) begin(method, path, body string) *half {
 	c.t.Helper()
-	w := c.server.dial(c.t)
-	last := len(body) - 1
-	w.say(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: tallygate\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		method, path, c.key, len(body), body[:last]))
-	return &half{w, method + " " + path, body[last:]}
+	route, last := method+" "+path, len(body)-1
+	var w *wire
+	until(c.t, route+" is at work", func() bool {
+		w = c.server.dial(c.t)
+		w.say(c.requestText(method, path, "Content-Type: application/json", "Expect: 100-continue", fmt.Sprintf("Content-Length: %d", len(body))))
+		a := w.hear(route)
+		if a.status == http.StatusContinue {
+			return true
+		}
+		a.refused("SERVICE_UNAVAILABLE")
+		w.conn.Close()
+		return false
+	})
+	return &half{w.say(body[:last]), route, body[last:]}
 }
 
 // finish sends the rest and reads the answer.

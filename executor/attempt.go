@@ -75,7 +75,10 @@ func (a *attempt) run(p *pool, round int) {
 	a.abort = cancel
 	limit, late := a.limit, errTimeUp
 	if p.kind == tallygate.ExecutorHTTP {
-		limit, late = min(limit, a.lease.Type.Executor.Timeout), errNoAnswer
+		fair := min(a.lease.Type.Executor.Timeout, a.lease.Type.AttemptTimeout)
+		if limit >= fair { // else the job had too little time left: that is not the upstream's fault
+			limit, late = fair, errNoAnswer
+		}
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, limit, late)
 	defer stop()

@@ -35,20 +35,31 @@ type world struct {
 // faultyStore is a store whose writes fail as long as fault says so.
 type faultyStore struct {
 	tallygate.Store
-	mu    sync.Mutex
-	fault func() error
+	mu      sync.Mutex
+	fault   func() error
+	written func() // called after a write, before its caller hears of it
 }
 
 func (s *faultyStore) Update(ctx context.Context, fn func(tallygate.Tx) error) error {
 	s.mu.Lock()
-	fault := s.fault
+	fault, written := s.fault, s.written
 	s.mu.Unlock()
 	if fault != nil {
 		if err := fault(); err != nil {
 			return err
 		}
 	}
-	return s.Store.Update(ctx, fn)
+	err := s.Store.Update(ctx, fn)
+	if written != nil {
+		written()
+	}
+	return err
+}
+
+func (s *faultyStore) afterWrites(written func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.written = written
 }
 
 // breakUntil has writes fail until the time; the zero time mends it.

@@ -50,6 +50,7 @@ func (s *Service) cancel(tx tallygate.Tx, did *change, req Cancel) error {
 	case req.Client != "" && q.ClientID != req.Client:
 		return errNoJob(req.JobID)
 	case q.State != tallygate.ItemLeased || req.Abandon:
+		q.Token = "" // no report settled it
 		return s.cancelled(tx, did, q, req.Actor, req.Abandon)
 	case q.CancelRequested:
 		return nil

@@ -27,19 +27,15 @@ func (s *Service) end(tx tallygate.Tx, did *change, q *tallygate.QueueItem, acto
 	if err := tx.RemoveItem(q.JobID); err != nil {
 		return err
 	}
+	o.Actor = actor
+	if o.Event, err = tx.NumberEvent(); err != nil {
+		return err
+	}
 	if err := tx.InsertOutcome(o); err != nil {
 		return err
 	}
-	if err := tx.CountUsage(o); err != nil {
-		return err
-	}
-	return event(tx, did, endings[o.Status], q, actor, nil)
-}
-
-var endings = map[tallygate.JobStatus]string{
-	tallygate.JobSucceeded: tallygate.EventJobSucceeded,
-	tallygate.JobFailed:    tallygate.EventJobFailed,
-	tallygate.JobCancelled: tallygate.EventJobCancelled,
+	did.job(q.JobID)
+	return tx.CountUsage(o)
 }
 
 // leave takes an item out of every count and saves its client's account.

@@ -148,9 +148,10 @@ func CheckType(t *tallygate.JobType, handlers []string) Faults {
 	}
 	wrong(t.Price.Base < 0, "/price/base", "must not be negative")
 	for name, u := range t.Price.Units {
-		wrong(!unitName.MatchString(name), "/price/units/"+name, "must be named by a-z, 0-9 and '_', at most 32, beginning with a letter")
-		wrong(u.Price < 0, "/price/units/"+name+"/price", "must not be negative")
-		wrong(u.Max < 0, "/price/units/"+name+"/max", "must not be negative")
+		at := pointerTo([]string{"price", "units", name})
+		wrong(!unitName.MatchString(name), at, "must be named by a-z, 0-9 and '_', at most 32, beginning with a letter")
+		wrong(u.Price < 0, at+"/price", "must not be negative")
+		wrong(u.Max < 0, at+"/max", "must not be negative")
 	}
 	wrong(t.Price.Quote() >= tallygate.MaxMoney, "/price", "the most that a job may cost is too large")
 	faults = append(faults, checkExecutor(t.Executor, handlers)...)

@@ -52,8 +52,8 @@ func (s *Service) await(ctx context.Context, req LeaseRequest) ([]Lease, error) 
 		z := s.ready.add(req.Types)
 		leases, err := s.grant(ctx, req)
 		if err != nil || len(leases) > 0 {
-			s.ready.remove(z, true)
-			s.passOn(leases)
+			s.ready.remove(z)
+			s.passOn(req, leases)
 			return leases, err
 		}
 		select {
@@ -63,19 +63,18 @@ func (s *Service) await(ctx context.Context, req LeaseRequest) ([]Lease, error) 
 		case <-ctx.Done():
 		case <-s.stopping:
 		}
-		s.ready.remove(z, false)
+		s.ready.remove(z)
 		return nil, nil
 	}
 }
 
-// passOn wakes the next worker for each type that had something, in case there is more.
-func (s *Service) passOn(leases []Lease) {
-	seen := ""
-	for _, l := range leases {
-		if l.Type.Name != seen {
-			seen = l.Type.Name
-			s.ready.wake(seen, 1)
-		}
+// passOn wakes the next worker for each type after a request that was filled, since there may be more of any of them.
+func (s *Service) passOn(req LeaseRequest, leases []Lease) {
+	if len(leases) < req.Max {
+		return
+	}
+	for _, t := range req.Types {
+		s.ready.wake(t, 1)
 	}
 }
 
@@ -165,7 +164,7 @@ func (s *Service) candidates(tx tallygate.Tx, pool *pool, req LeaseRequest) (can
 		if err != nil {
 			return nil, err
 		}
-		if t == nil {
+		if t == nil || t.Executor.Kind != req.Kind { // it has changed since the request was checked
 			continue
 		}
 		kind, err := offer(tx, t)
@@ -256,10 +255,10 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// checkTypes refuses types that the executor cannot lease.
-func (s *Service) checkTypes(ctx context.Context, req *LeaseRequest) error {
-	slices.Sort(req.Types)
-	req.Types = slices.Compact(req.Types)
+// checkTypes returns the request in order, and refuses types that the executor cannot lease.
+func (s *Service) checkTypes(ctx context.Context, asked LeaseRequest) (*LeaseRequest, error) {
+	req := &asked
+	req.Types = slices.Compact(slices.Sorted(slices.Values(req.Types)))
 	if req.Kind == "" {
 		req.Kind = tallygate.ExecutorPull
 	}
@@ -267,7 +266,7 @@ func (s *Service) checkTypes(ctx context.Context, req *LeaseRequest) error {
 	for _, name := range req.Types {
 		known, err := s.types.get(ctx, s.store, name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch {
 		case known == nil:
@@ -277,7 +276,7 @@ func (s *Service) checkTypes(ctx context.Context, req *LeaseRequest) error {
 		}
 	}
 	if len(bad) > 0 {
-		return &tallygate.Error{Code: tallygate.InvalidParameter, Field: "types", Detail: "/types: " + strings.Join(bad, "; ")}
+		return nil, &tallygate.Error{Code: tallygate.InvalidParameter, Field: "types", Detail: "/types: " + strings.Join(bad, "; ")}
 	}
-	return nil
+	return req, nil
 }

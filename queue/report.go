@@ -39,7 +39,7 @@ type Report struct {
 // repeats the one that settled its job, with its token, is accepted and changes nothing.
 func (s *Service) Report(ctx context.Context, reports []Report, next *LeaseRequest) (results []error, leases []Lease, err error) {
 	if next != nil {
-		if err := s.checkTypes(ctx, next); err != nil {
+		if next, err = s.checkTypes(ctx, *next); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -66,7 +66,7 @@ func (s *Service) Report(ctx context.Context, reports []Report, next *LeaseReque
 		return results, nil, err
 	}
 	if len(leases) > 0 {
-		s.passOn(leases)
+		s.passOn(*next, leases)
 		return results, leases, nil
 	}
 	leases, err = s.await(ctx, *next)

@@ -171,8 +171,9 @@ func (s *Service) write(tx tallygate.Tx, did *change, c *tallygate.Client, actor
 		TimeLimit:    t.TimeLimit,
 		Held:         t.Price.Quote(),
 		PriceVersion: t.PriceVersion,
-		RunAt:        asked.RunAt,
+		RunAt:        asked.RunAt.UTC().Truncate(time.Microsecond), // as it reads back
 		CreatedAt:    now,
+		Actor:        actor,
 	}
 	if asked.TimeLimit > 0 {
 		job.TimeLimit = min(asked.TimeLimit, t.TimeLimit)
@@ -190,6 +191,10 @@ func (s *Service) write(tx tallygate.Tx, did *change, c *tallygate.Client, actor
 	if err := ledger.Hold(tx, s.opt.IDs, c, job.ID, job.Held); err != nil {
 		return nil, err
 	}
+	var err error
+	if job.Event, err = tx.NumberEvent(); err != nil {
+		return nil, err
+	}
 	if err := tx.InsertJob(job); err != nil {
 		return nil, err
 	}
@@ -205,7 +210,8 @@ func (s *Service) write(tx tallygate.Tx, did *change, c *tallygate.Client, actor
 			return nil, err
 		}
 	}
-	return job, event(tx, did, tallygate.EventJobQueued, job.Item, actor, nil)
+	did.job(job.ID)
+	return job, nil
 }
 
 // moveLoad adds to the type's counts.

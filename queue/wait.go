@@ -37,17 +37,15 @@ func (w *wakeups) add(types []string) *sleeper {
 	return z
 }
 
-// remove takes a lease out and passes a wake-up on that it did not use.
-func (w *wakeups) remove(z *sleeper, used bool) {
+// remove takes a lease out and passes a wake-up on that came after its last look.
+func (w *wakeups) remove(z *sleeper) {
 	w.mu.Lock()
 	w.forget(z)
 	w.mu.Unlock()
 	select {
 	case <-z.woken:
-		if !used {
-			for _, t := range z.types {
-				w.wake(t, 1)
-			}
+		for _, t := range z.types {
+			w.wake(t, 1)
 		}
 	default:
 	}

@@ -46,8 +46,9 @@ var auditChecks = []auditCheck{
 			(SELECT job_id, SUM(held) AS held FROM entries WHERE job_id <> '' GROUP BY job_id) h
 			LEFT JOIN queue q ON q.job_id = h.job_id WHERE h.held <> COALESCE(q.held, 0)
 		UNION ALL
-		SELECT q.job_id, 0, q.held FROM queue q WHERE q.held > 0 AND NOT EXISTS
-			(SELECT 1 FROM entries e WHERE e.client_id = q.client_id AND e.job_id = q.job_id AND e.kind = 'hold')`,
+		SELECT q.job_id, 0, q.held FROM queue q LEFT JOIN
+			(SELECT job_id FROM entries WHERE kind = 'hold' GROUP BY job_id) h ON h.job_id = q.job_id
+			WHERE q.held > 0 AND h.job_id IS NULL`,
 	},
 	{
 		"every finished job has no open hold and was settled once",

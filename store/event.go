@@ -55,13 +55,21 @@ func (tx *Tx) NumberEvent() (int64, error) {
 	return n.value, nil
 }
 
-// Events lists what happened to a subject after a number, oldest first. A job's last lease is told from its item or
-// outcome: writing a row for each would cost every job a tenth of its work.
+// Events lists what happened to a subject after a number, oldest first. That a job was queued, leased last and ended
+// is told by its own rows.
 func (tx *Tx) Events(subject string, after int64, limit int) ([]*tallygate.Event, error) {
-	const lease = `lease_event, 'job.running', client_id, job_id, '', '{"attempt":' || attempt || '}', leased_at`
+	const (
+		queued = `SELECT j.event, 'job.queued', j.client_id, j.id, j.actor, NULL, j.created_at FROM `
+		leased = `SELECT lease_event, 'job.running', client_id, job_id, '', '{"attempt":' || attempt || '}', leased_at FROM `
+		ended  = `SELECT event, 'job.' || status, client_id, job_id, actor, NULL, finished_at FROM `
+		its    = ` l JOIN jobs j ON j.client_id = l.client_id AND j.id = l.job_id WHERE l.job_id = $1 AND j.event > $2`
+	)
 	return all(tx, `SELECT `+eventColumns+` FROM events WHERE subject = $1 AND number > $2
-		UNION ALL SELECT `+lease+` FROM queue WHERE job_id = $1 AND lease_event > $2
-		UNION ALL SELECT `+lease+` FROM outcomes WHERE job_id = $1 AND lease_event > $2
+		UNION ALL `+queued+`queue`+its+`
+		UNION ALL `+queued+`outcomes`+its+`
+		UNION ALL `+leased+`queue WHERE job_id = $1 AND lease_event > $2
+		UNION ALL `+leased+`outcomes WHERE job_id = $1 AND lease_event > $2
+		UNION ALL `+ended+`outcomes WHERE job_id = $1 AND event > $2
 		ORDER BY 1 LIMIT $3`, scanEvent, subject, after, limit)
 }
 

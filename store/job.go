@@ -12,15 +12,16 @@ import (
 // InsertJob writes what was asked.
 func (tx *Tx) InsertJob(j *tallygate.Job) error {
 	return tx.exec(`INSERT INTO jobs (id, client_id, type, priority, input, metadata, max_attempts, time_limit, held,
-		price_version, run_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		price_version, run_at, created_at, actor, event)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		string(j.ID), string(j.ClientID), j.Type, j.Priority, j.Input, j.Metadata, j.MaxAttempts, int64(j.TimeLimit),
-		int64(j.Held), j.PriceVersion, micros(j.RunAt), micros(j.CreatedAt))
+		int64(j.Held), j.PriceVersion, micros(j.RunAt), micros(j.CreatedAt), string(j.Actor), j.Event)
 }
 
 const jobColumns = `j.id, j.client_id, j.type, j.priority, j.input, j.metadata, j.max_attempts, j.time_limit, j.held,
-	j.price_version, j.run_at, j.created_at`
+	j.price_version, j.run_at, j.created_at, j.actor, j.event`
 
-const jobColumnCount = 12
+const jobColumnCount = 14
 
 func scanJob(r Row) *tallygate.Job {
 	return &tallygate.Job{
@@ -36,11 +37,13 @@ func scanJob(r Row) *tallygate.Job {
 		PriceVersion: r.Int64(9),
 		RunAt:        moment(r.Int64(10)),
 		CreatedAt:    moment(r.Int64(11)),
+		Actor:        tallygate.KeyID(r.Text(12)),
+		Event:        r.Int64(13),
 	}
 }
 
 const outcomeColumns = `o.job_id, o.client_id, o.type, o.status, o.charged, o.released, o.units, o.attempt, o.token,
-	o.error_code, o.error_message, o.started_at, o.leased_at, o.lease_event, o.finished_at, o.result`
+	o.error_code, o.error_message, o.started_at, o.leased_at, o.lease_event, o.finished_at, o.actor, o.event, o.result`
 
 func scanOutcome(r Row) (*tallygate.Outcome, error) { return scanOutcomeFrom(r, 0) }
 
@@ -59,7 +62,9 @@ func scanOutcomeFrom(r Row, at int) (*tallygate.Outcome, error) {
 		LeasedAt:   moment(r.Int64(at + 12)),
 		LeaseEvent: r.Int64(at + 13),
 		FinishedAt: moment(r.Int64(at + 14)),
-		Result:     r.Bytes(at + 15),
+		Actor:      tallygate.KeyID(r.Text(at + 15)),
+		Event:      r.Int64(at + 16),
+		Result:     r.Bytes(at + 17),
 	}
 	if units := r.Bytes(at + 6); len(units) > 0 {
 		return o, json.Unmarshal(units, &o.Units)
@@ -78,11 +83,11 @@ func (tx *Tx) InsertOutcome(o *tallygate.Outcome) error {
 	}
 	code, message := errorText(o.Error)
 	return tx.exec(`INSERT INTO outcomes (job_id, client_id, type, status, charged, released, units, attempt, token,
-		error_code, error_message, started_at, leased_at, lease_event, finished_at, result)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		error_code, error_message, started_at, leased_at, lease_event, finished_at, actor, event, result)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 		string(o.JobID), string(o.ClientID), o.Type, string(o.Status), int64(o.Charged), int64(o.Released), units, o.Attempt,
 		o.Token, code, message, micros(o.StartedAt), micros(o.LeasedAt), o.LeaseEvent,
-		micros(o.FinishedAt), o.Result)
+		micros(o.FinishedAt), string(o.Actor), o.Event, o.Result)
 }
 
 // Outcome returns how the job ended, or nil.

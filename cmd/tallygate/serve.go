@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +48,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	settings, err := c.load()
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // little is live and much is short-lived: memory is cheaper here than processor time
 	}
 	log := newLog(a.stderr, &settings)
 	s, err := openServer(ctx, &settings, log)

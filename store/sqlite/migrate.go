@@ -24,18 +24,21 @@ func schemaVersion() int64 {
 
 // checkMarks reads the marks in the file's header: whose it is and which schema it has. A new file has neither.
 func checkMarks(c *sqlite.Conn) (version int64, err error) {
-	owner, err := pragma(c, "application_id")
+	owner, err := integer(c, "PRAGMA application_id")
 	if err != nil {
 		if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultNotADB {
 			return 0, errors.New("the file is not a SQLite database: name another, or restore it from a backup")
 		}
 		return 0, err
 	}
-	if version, err = pragma(c, "user_version"); err != nil {
+	if version, err = integer(c, "PRAGMA user_version"); err != nil {
 		return 0, err
 	}
-	tables, err := sqlitex.ResultInt64(c.Prep("SELECT COUNT(*) FROM sqlite_schema"))
+	tables, err := integer(c, "SELECT COUNT(*) FROM sqlite_schema")
 	if err != nil {
+		if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultCorrupt {
+			err = fmt.Errorf("the database is damaged: restore it from a backup: %w", err)
+		}
 		return 0, err
 	}
 	switch newest := schemaVersion(); {
@@ -51,8 +54,9 @@ func checkMarks(c *sqlite.Conn) (version int64, err error) {
 	return version, nil
 }
 
-func pragma(c *sqlite.Conn, name string) (value int64, err error) {
-	err = sqlitex.ExecuteTransient(c, "PRAGMA "+name, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+// integer runs a statement for one integer.
+func integer(c *sqlite.Conn, sql string) (value int64, err error) {
+	err = sqlitex.ExecuteTransient(c, sql, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
 		value = stmt.ColumnInt64(0)
 		return nil
 	}})

@@ -108,6 +108,10 @@ func openConn(path string, flags sqlite.OpenFlags, pragmas ...string) (*conn, er
 		return nil, err
 	}
 	c.SetBusyTimeout(5 * time.Second)
+	if _, err := checkMarks(c); err != nil { // before the settings, which would change a stranger's file
+		_ = c.Close()
+		return nil, err
+	}
 	settings := append([]string{
 		"PRAGMA journal_mode = WAL",
 		"PRAGMA synchronous = FULL",

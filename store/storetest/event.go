@@ -3,6 +3,7 @@ package storetest
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/tallygate/tallygate"
 )
@@ -35,6 +36,45 @@ var eventCases = []testCase{
 		seen(f, "those after the second", want[2:], of("job_1", want[1].Number, 10))
 		seen(f, "the first two", want[:2], of("job_1", 0, 2))
 		seen(f, "those of nothing", nil, of("job_3", 0, 10))
+	}},
+	{"a job's last lease is told as an event, while it is live and after it has ended", func(f *fixture) {
+		j := f.newJob("cl_a", "x")
+		queued, ends := &tallygate.Event{Kind: tallygate.EventJobQueued, Subject: string(j.ID), ClientID: "cl_a", At: noon}, outcome(j)
+		lease := &tallygate.Event{Kind: tallygate.EventJobRunning, ClientID: "cl_a", Subject: string(j.ID), Data: []byte(`{"attempt":2}`), At: noon.Add(time.Second)}
+		f.update(func(tx tallygate.Tx) (err error) {
+			if err := live(tx, j); err != nil {
+				return err
+			}
+			if err := tx.InsertEvent(queued); err != nil {
+				return err
+			}
+			q := item(j)
+			q.State, q.Attempt, q.LeasedAt = tallygate.ItemLeased, 2, lease.At
+			if q.LeaseEvent, err = tx.NumberEvent(); err != nil {
+				return err
+			}
+			lease.Number, lease.ID = q.LeaseEvent, tallygate.NewEventID(lease.At, q.LeaseEvent)
+			ends.LeaseEvent, ends.LeasedAt, ends.Attempt = q.LeaseEvent, q.LeasedAt, q.Attempt
+			return tx.SaveItem(q)
+		})
+		finished := &tallygate.Event{Kind: tallygate.EventJobFailed, Subject: string(j.ID), ClientID: "cl_a", At: noon.Add(time.Minute)}
+		of := func(after int64, limit int) func(tx tallygate.Tx) ([]*tallygate.Event, error) {
+			return func(tx tallygate.Tx) ([]*tallygate.Event, error) { return tx.Events(string(j.ID), after, limit) }
+		}
+		seen(f, "the live job's events", []*tallygate.Event{queued, lease}, of(0, 10))
+		f.update(func(tx tallygate.Tx) error {
+			if err := tx.RemoveItem(j.ID); err != nil {
+				return err
+			}
+			if err := tx.InsertOutcome(ends); err != nil {
+				return err
+			}
+			return tx.InsertEvent(finished)
+		})
+		seen(f, "the ended job's events", []*tallygate.Event{queued, lease, finished}, of(0, 10))
+		seen(f, "those after the first", []*tallygate.Event{lease, finished}, of(queued.Number, 10))
+		seen(f, "the one after the first", []*tallygate.Event{lease}, of(queued.Number, 1))
+		seen(f, "those after the lease", []*tallygate.Event{finished}, of(lease.Number, 10))
 	}},
 	{"an event that was rolled back leaves its number to the next", func(f *fixture) {
 		var first, second tallygate.Event

@@ -42,7 +42,8 @@ func outcome(j *tallygate.Job) *tallygate.Outcome {
 		Result:  []byte(`{"pages":12}`),
 		Error:   &tallygate.JobError{Code: tallygate.ExternalServiceError, Message: "the upstream answered 500"},
 		Charged: 100_000, Released: 110_000, Units: map[string]int64{"page": 12, "image": 0},
-		Attempt: 2, Token: "lease_1", StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(time.Minute),
+		Attempt: 2, Token: "lease_1", LeaseEvent: 7,
+		StartedAt: noon.Add(time.Second), LeasedAt: noon.Add(2 * time.Second), FinishedAt: noon.Add(time.Minute),
 	}
 }
 
@@ -125,7 +126,7 @@ var jobCases = slices.Concat([]testCase{
 		f.update(func(tx tallygate.Tx) error { return tx.DeleteJob("cl_a", gone.ID) })
 		seen(f, "the job", nil, readsJob(gone.ID))
 		seen(f, "its outcome", nil, readsOutcome(gone.ID))
-		for id, n := range map[tallygate.JobID]int{gone.ID: 0, stays.ID: 1} {
+		for id, n := range map[tallygate.JobID]int{gone.ID: 0, stays.ID: 2} { // its lease and its end
 			seen(f, "the number of events", n, func(tx tallygate.Tx) (int, error) {
 				events, err := tx.Events(string(id), 0, 10)
 				return len(events), err
@@ -171,13 +172,10 @@ func (v variety) insert(f *fixture, n int) []*tallygate.Job {
 				}
 			} else {
 				j.Item = item(j)
-				if err := tx.Enqueue(j.Item); err != nil {
-					return err
-				}
-				if j.Item.State = tallygate.ItemState(random.IntN(2)); status == tallygate.JobRunning {
+				if j.Item.State = tallygate.ItemState(random.IntN(2)); status == tallygate.JobRunning { // ready or waiting: queued
 					j.Item.State = tallygate.ItemLeased
 				}
-				if err := tx.SaveItem(j.Item); err != nil {
+				if err := tx.Enqueue(j.Item); err != nil {
 					return err
 				}
 			}
@@ -190,9 +188,8 @@ func (v variety) insert(f *fixture, n int) []*tallygate.Job {
 }
 
 func listedByEveryFilter(f *fixture) {
-	metadata := []string{`{}`, `{"env":"prod"}`, `{"env":"prod","team":"a"}`, `{"env":"test","n":1}`, `{"env":{"a":1}}`, `{"env":["prod"]}`}
-	env := []string{"", "prod", "prod", "test", "", ""}
-	team := []string{"", "", "a", "", "", ""}
+	metadata := []string{`{}`, `{"env":"prod"}`, `{"env":"prod","team":"a","n":"1"}`, `{"env":"prod","n":1}`, `{"env":{"a":1}}`, `{"env":["prod"]}`}
+	members := []map[string]string{{}, {"env": "prod"}, {"env": "prod", "team": "a", "n": "1"}, {"env": "prod"}, {}, {}}
 	const n = 40
 	jobs := variety{
 		[]tallygate.ClientID{"cl_a", "cl_b"}, []string{"x", "y"},
@@ -202,7 +199,7 @@ func listedByEveryFilter(f *fixture) {
 	fits := func(j *tallygate.Job, filter tallygate.JobFilter) bool {
 		at := slices.Index(metadata, string(j.Metadata))
 		for name, text := range filter.Metadata {
-			if name == "env" && env[at] != text || name == "team" && team[at] != text || name == "n" {
+			if members[at][name] != text {
 				return false
 			}
 		}
@@ -239,13 +236,11 @@ func everyFilter(n int) []tallygate.JobFilter {
 	for _, c := range []tallygate.ClientID{"", "cl_a"} {
 		for _, jobType := range []string{"", "x"} {
 			for _, status := range statuses {
-				for _, after := range []time.Time{{}, edge.Add(-10 * time.Minute)} {
-					for _, before := range []time.Time{{}, edge} {
-						for _, metadata := range []map[string]string{nil, {"env": "prod"}, {"n": "1"}, {"env": "prod", "team": "a"}} {
-							filters = append(filters, tallygate.JobFilter{
-								ClientID: c, Type: jobType, Status: status, CreatedAfter: after, CreatedBefore: before, Metadata: metadata,
-							})
-						}
+				for _, created := range [][2]time.Time{{}, {edge.Add(-10 * time.Minute)}, {{}, edge}, {edge.Add(-10 * time.Minute), edge}} {
+					for _, metadata := range []map[string]string{nil, {"env": "prod"}, {"env": "prod", "team": "a", "n": "1"}} {
+						filters = append(filters, tallygate.JobFilter{
+							ClientID: c, Type: jobType, Status: status, CreatedAfter: created[0], CreatedBefore: created[1], Metadata: metadata,
+						})
 					}
 				}
 			}

@@ -54,7 +54,7 @@ var queueCases = []testCase{
 		changed.State, changed.At = tallygate.ItemLeased, noon.Add(30*time.Second)
 		changed.Attempt, changed.Failures, changed.Losses = 3, 1, 2
 		changed.StartedAt, changed.LeasedAt, changed.AttemptDeadline = noon.Add(time.Second), noon.Add(2*time.Second), noon.Add(time.Hour)
-		changed.Token, changed.Worker, changed.CancelRequested = "lease_1", "host-1 «ä»", true
+		changed.LeaseEvent, changed.Token, changed.Worker, changed.CancelRequested = 9, "lease_1", "host-1 «ä»", true
 		changed.LastError = &tallygate.JobError{Code: tallygate.ProcessingFailed, Message: "no"}
 		for _, progress := range []float64{0.57, 0, 1, 0.29, 0.000001, -1} {
 			changed.Progress = progress
@@ -62,6 +62,23 @@ var queueCases = []testCase{
 			seen(f, "the saved item", &changed, readsItem(j.ID))
 		}
 		filled(f, &changed)
+		f.fails(func(tx tallygate.Tx) error {
+			spoilt := changed
+			spoilt.Token, spoilt.Attempt = "lease_2", 4
+			if err := tx.SaveItem(&spoilt); err != nil {
+				return err
+			}
+			return errGuilty
+		})
+		seen(f, "the item after a rollback", &changed, readsItem(j.ID))
+		f.update(func(tx tallygate.Tx) error { // what is read is a copy
+			read, err := tx.Item(j.ID)
+			if err == nil {
+				read.Token = "lease_2"
+			}
+			return err
+		})
+		seen(f, "the item after a copy was changed", &changed, readsItem(j.ID))
 
 		f.update(func(tx tallygate.Tx) error { return tx.SaveItem(q) })
 		seen(f, "the item put back", q, readsItem(j.ID))
@@ -73,7 +90,7 @@ var queueCases = []testCase{
 		f.update(func(tx tallygate.Tx) error { return live(tx, j) })
 		f.refuses("a second item", func(tx tallygate.Tx) error { return tx.Enqueue(item(j)) })
 	}},
-	{"ready items come by priority, then by age, from their own lane", func(f *fixture) {
+	{"ready jobs come by priority, then by age, from their own lane, with their items", func(f *fixture) {
 		with := func(priority int64, state tallygate.ItemState) func(*tallygate.QueueItem) {
 			return func(q *tallygate.QueueItem) { q.Priority, q.State = priority, state }
 		}
@@ -83,12 +100,25 @@ var queueCases = []testCase{
 		f.enqueue("cl_a", "y", with(9, tallygate.ItemReady))
 		f.enqueue("cl_a", "x", with(9, tallygate.ItemWaiting))
 		f.enqueue("cl_a", "x", with(9, tallygate.ItemLeased))
+		f.enqueue("cl_a", "x", func(q *tallygate.QueueItem) {
+			q.Priority, q.StartedAt, q.TimeLimit = 9, noon.Add(-time.Minute), time.Minute
+		})
+		again := f.enqueue("cl_a", "x", func(q *tallygate.QueueItem) {
+			q.Priority, q.StartedAt, q.TimeLimit = 7, noon.Add(-time.Minute), time.Minute+time.Microsecond
+		})
 		high := f.enqueue("cl_a", "x", with(5, tallygate.ItemReady))
 		newer := f.enqueue("cl_a", "x", with(0, tallygate.ItemReady))
-		want := []tallygate.JobID{high, older, newer, low}
+		var want []*tallygate.Job
+		for _, id := range []tallygate.JobID{again, high, older, newer, low} {
+			f.view(func(tx tallygate.Tx) error {
+				j, err := tx.Job(id)
+				want = append(want, j)
+				return err
+			})
+		}
 		for _, limit := range []int{0, 1, 3, 10} {
-			seen(f, "the ready items", want[:min(limit, len(want))], func(tx tallygate.Tx) ([]tallygate.JobID, error) {
-				return ids(tx.ReadyItems("x", "cl_a", limit))
+			seen(f, "the ready jobs", want[:min(limit, len(want))], func(tx tallygate.Tx) ([]*tallygate.Job, error) {
+				return tx.ReadyJobs("x", "cl_a", limit)
 			})
 		}
 	}},

@@ -104,7 +104,9 @@ CREATE TABLE jobs (
   held          INTEGER NOT NULL,
   price_version INTEGER NOT NULL,
   run_at        INTEGER NOT NULL,
-  created_at    INTEGER NOT NULL
+  created_at    INTEGER NOT NULL,
+  actor         TEXT NOT NULL,
+  event         INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX jobs_client ON jobs (client_id, id);
 
@@ -127,6 +129,8 @@ CREATE TABLE outcomes (
   leased_at     INTEGER NOT NULL,
   lease_event   INTEGER NOT NULL,
   finished_at   INTEGER NOT NULL,
+  actor         TEXT NOT NULL,
+  event         INTEGER NOT NULL,
   result        BLOB
 );
 CREATE UNIQUE INDEX outcomes_job ON outcomes (job_id);
@@ -149,7 +153,7 @@ CREATE TABLE queue (
   time_limit       INTEGER NOT NULL,
   started_at       INTEGER NOT NULL,
   leased_at        INTEGER NOT NULL,
-  lease_event      INTEGER NOT NULL, -- the number of the lease's event, which has no row of its own
+  lease_event      INTEGER NOT NULL,
   attempt_deadline INTEGER NOT NULL,
   token            TEXT NOT NULL,
   worker           TEXT NOT NULL,
@@ -183,7 +187,8 @@ CREATE TABLE usage (
   PRIMARY KEY (client_id, day, type)
 ) WITHOUT ROWID;
 
--- Append-only. A subject's events lie together, in order.
+-- Append-only. A subject's events lie together, in order. That a job was queued, leased last and ended is told by its rows
+-- in jobs, queue and outcomes, which hold the events' numbers: a row for each would cost every job a fifth of its work.
 CREATE TABLE events (
   subject   TEXT NOT NULL,
   number    INTEGER NOT NULL,
