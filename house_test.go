@@ -23,7 +23,7 @@ var arrows = map[string][]string{
 	"":                {},
 	"access":          {"ratelimit"},
 	"api":             {"access", "ledger", "queue", "ratelimit"},
-	"bench":           {},
+	"bench":           {"child"},
 	"child":           {},
 	"client":          {},
 	"demo/archive":    {},

@@ -36,7 +36,7 @@ func Bare(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	server := &http.Server{Handler: fixed, ReadHeaderTimeout: 10 * time.Second}
-	defer context.AfterFunc(ctx, func() { server.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	if _, err := fmt.Fprintf(stdout, "%s%s\n", listening, listener.Addr()); err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (a answer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		header[name] = values
 	}
 	w.WriteHeader(a.Status)
-	w.Write(a.Body)
+	_, _ = w.Write(a.Body)
 }
 
 // capture sends one request of a load by itself and keeps the whole answer,
@@ -81,6 +81,7 @@ func capture(ctx context.Context, w workload) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	defer func() { _ = got.Body.Close() }()
 	body, err := io.ReadAll(got.Body)
 	if err != nil {
 		return answer{}, err

@@ -122,7 +122,7 @@ func syncTime(folder string) time.Duration {
 	if err != nil {
 		return 0
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }()
 	defer file.Close()
 	var took []time.Duration
 	for range 31 {

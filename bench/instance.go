@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/tallygate/tallygate/child"
 )
 
 // serverConfig is the configuration file of the server under load: what a
@@ -19,7 +21,7 @@ const serverConfig = "failed_auth_limit: 0\n"
 // An instance is one server process with a fresh database.
 type instance struct {
 	operator
-	process *child
+	process *child.Child
 	folder  string
 	at      string // host and port
 	counter int64  // the next that no request of a load has used
@@ -58,12 +60,12 @@ func (i *instance) start(ctx context.Context, s *session, name string) error {
 	if err := json.Unmarshal(said, &made); err != nil || made.OperatorKey == "" {
 		return errors.New("bench: init printed no operator_key")
 	}
-	i.process, err = spawn(ctx, "server "+name, nil, s.Log,
-		s.Binary, "serve", "--listen", "127.0.0.1:0", "--database", database, "--config", config)
+	i.process, err = s.spawn(ctx, "server "+name, nil,
+		"serve", "--listen", "127.0.0.1:0", "--database", database, "--config", config)
 	if err != nil {
 		return err
 	}
-	if i.at, err = i.process.address(ctx); err != nil {
+	if i.at, err = listens(ctx, i.process); err != nil {
 		return err
 	}
 	i.operator = operator{base: "http://" + i.at, key: made.OperatorKey, http: &http.Client{
@@ -76,12 +78,12 @@ func (i *instance) start(ctx context.Context, s *session, name string) error {
 // stop ends the server and removes its files. Stopping twice does nothing.
 func (i *instance) stop(s *session) {
 	if i.process != nil {
-		i.process.stop()
+		i.process.Stop()
 	}
 	if i.http != nil {
 		i.http.CloseIdleConnections()
 	}
 	if !s.Keep {
-		os.RemoveAll(i.folder)
+		_ = os.RemoveAll(i.folder)
 	}
 }

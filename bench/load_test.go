@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -202,10 +203,14 @@ func TestBareGivesTheAnswerThatWasCaptured(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	out, ended := newLines(nil), make(chan error, 1)
+	reader, out := io.Pipe()
+	ended := make(chan error, 1)
 	go func() { ended <- Bare(ctx, bytes.NewReader(description), out) }()
-	<-out.more
-	w.Address = strings.TrimSpace(strings.TrimPrefix(out.text(), listening))
+	said, err := bufio.NewReader(reader).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Address = strings.TrimSpace(strings.TrimPrefix(said, listening))
 	again, err := capture(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)

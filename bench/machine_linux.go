@@ -10,12 +10,6 @@ import (
 	"time"
 )
 
-// dieWithParent has the kernel end a child when the thread that started it
-// ends, so that no server outlives a bench that panicked or was killed.
-func dieWithParent() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-}
-
 // pause sleeps to within some tens of microseconds; the runtime's timers round
 // up to a millisecond in an idle process.
 func pause(d time.Duration) {

@@ -4,11 +4,8 @@ package bench
 
 import (
 	"errors"
-	"syscall"
 	"time"
 )
-
-func dieWithParent() *syscall.SysProcAttr { return nil }
 
 func pause(d time.Duration) { time.Sleep(d) }
 

@@ -97,7 +97,7 @@ func deepQueue(ctx context.Context, s *session) error {
 }
 
 func (s *session) addMemory(i *instance, measure string, target float64) error {
-	used, err := residentMiB(i.process.cmd.Process.Pid)
+	used, err := residentMiB(i.process.PID())
 	if err != nil {
 		return err
 	}

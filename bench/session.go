@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/tallygate/tallygate/child"
 )
 
 // A session is one run: its options, its processes, its report.
@@ -96,7 +99,7 @@ func (s *session) stopAll() {
 func (s *session) close() {
 	s.stopAll()
 	if !s.Keep {
-		os.RemoveAll(s.folder)
+		_ = os.RemoveAll(s.folder)
 	}
 }
 
@@ -121,7 +124,7 @@ func (i *instance) worker(max int, wait time.Duration) worker {
 
 // load runs a workload in a process of its own. The processor time is what the
 // server spent on it meanwhile.
-func (s *session) load(ctx context.Context, label string, w workload, server *child) (measure, time.Duration, error) {
+func (s *session) load(ctx context.Context, label string, w workload, server *child.Child) (measure, time.Duration, error) {
 	description, err := json.Marshal(w)
 	if err != nil {
 		return measure{}, 0, err
@@ -130,20 +133,20 @@ func (s *session) load(ctx context.Context, label string, w workload, server *ch
 	if w.Count == 0 {
 		phase.lasts(time.Duration(w.Warmup + w.Duration))
 	}
-	before := cpuOf(server.cmd.Process.Pid)
-	c, err := spawn(ctx, "load process", bytes.NewReader(description), s.Log, s.Binary, "bench", "--load", "-")
+	before := cpuOf(server.PID())
+	c, err := s.spawn(ctx, "load process", bytes.NewReader(description), "bench", "--load", "-")
 	if err != nil {
 		phase.end("failed")
 		return measure{}, 0, err
 	}
-	defer c.stop()
-	if err := c.wait(); err != nil {
+	defer c.Stop()
+	if err := c.Wait(); err != nil {
 		phase.end("failed")
 		return measure{}, 0, err
 	}
-	used := cpuOf(server.cmd.Process.Pid) - before
+	used := cpuOf(server.PID()) - before
 	var m measure
-	if err := json.Unmarshal([]byte(c.output.text()), &m); err != nil {
+	if err := json.Unmarshal([]byte(c.Output()), &m); err != nil {
 		phase.end("failed")
 		return measure{}, 0, fmt.Errorf("the load process printed no measure: %w", err)
 	}
@@ -171,13 +174,13 @@ func (s *session) versus(ctx context.Context, scenario string, i *instance, w wo
 	if err != nil {
 		return nil, err
 	}
-	bare, err := spawn(ctx, "bare handler", bytes.NewReader(description), s.Log, s.Binary, "bench", "--bare")
+	bare, err := s.spawn(ctx, "bare handler", bytes.NewReader(description), "bench", "--bare")
 	if err != nil {
 		return nil, err
 	}
-	defer bare.stop()
+	defer bare.Stop()
 	onBare := w
-	if onBare.Address, err = bare.address(ctx); err != nil {
+	if onBare.Address, err = listens(ctx, bare); err != nil {
 		return nil, err
 	}
 	again, err := capture(ctx, onBare)
@@ -201,4 +204,15 @@ func (s *session) versus(ctx context.Context, scenario string, i *instance, w wo
 		}
 	}
 	return rounds, nil
+}
+
+// spawn starts this program with a command.
+func (s *session) spawn(ctx context.Context, name string, stdin io.Reader, args ...string) (*child.Child, error) {
+	return child.Start(ctx, child.Spec{Name: "bench: " + name, Program: s.Binary, Args: args, Stdin: stdin, Log: s.Log})
+}
+
+// listens waits until a server says where it listens, and returns host and port.
+func listens(ctx context.Context, c *child.Child) (string, error) {
+	url, err := c.Address(ctx)
+	return strings.TrimPrefix(url, "http://"), err
 }

@@ -151,7 +151,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	l.kept.Write(p)
 	l.kept.Next(max(0, l.kept.Len()-linesLimit))
 	if l.also != nil {
-		l.also.Write(p) // a log that cannot be written ends no measurement
+		_, _ = l.also.Write(p) // a log that cannot be written ends nothing
 	}
 	select {
 	case l.more <- struct{}{}:

@@ -287,6 +287,7 @@ func TestALeaseThatComesAfterTheBreakerHasOpenedIsGivenBack(t *testing.T) {
 		var calls atomic.Int64
 		w.upstream("x", func(http.ResponseWriter, *http.Request) { calls.Add(1) }, nil)
 		time.Sleep(2 * followEvery)
+		synctest.Wait()
 		p := w.executor.pools["x"]
 		asked := p.breaker.round
 		for range mostFailures {
@@ -335,9 +336,9 @@ func TestAnotherUpstreamGetsAFreshStart(t *testing.T) {
 func TestFinishedWorkOutlastsAFailingStore(t *testing.T) {
 	var w *world
 	handlers := map[string]Handler{"h": func(_ context.Context, _ *tallygate.Job, report reportFunc) ([]byte, map[string]int64, error) {
-		time.Sleep(15 * time.Second) // heartbeats at 10 s
-		w.store.breakUntil(time.Now().Add(15 * time.Second))
-		time.Sleep(10 * time.Second) // the heartbeat at 20 s fails
+		time.Sleep(15 * time.Second)                         // heartbeats at 10 s
+		w.store.breakUntil(time.Now().Add(20 * time.Second)) // past the end of the lease as it was granted
+		time.Sleep(10 * time.Second)                         // the heartbeat at 20 s fails
 		report(0.5, "done")
 		return []byte("7"), nil, nil
 	}}
@@ -346,11 +347,27 @@ func TestFinishedWorkOutlastsAFailingStore(t *testing.T) {
 		w.builtin("x", "h", nil)
 		id := w.submit("x", "{}")
 		o := w.ended(id)
-		if took := o.FinishedAt.Sub(o.StartedAt); o.Status != tallygate.JobSucceeded || o.Attempt != 1 || took < 30*time.Second || took > 36*time.Second {
+		if took := o.FinishedAt.Sub(o.StartedAt); o.Status != tallygate.JobSucceeded || o.Attempt != 1 || took < 35*time.Second || took > 40*time.Second {
 			t.Errorf("%+v after %s", o, took)
 		}
 		if lines := w.events(id, tallygate.EventJobLog); len(lines) != 1 {
 			t.Errorf("%s", lines)
+		}
+	})
+}
+
+func TestAShorterLeaseIsRenewedMoreOften(t *testing.T) {
+	handlers := map[string]Handler{"h": func(context.Context, *tallygate.Job, reportFunc) ([]byte, map[string]int64, error) {
+		time.Sleep(20 * time.Second)
+		return nil, nil, nil
+	}}
+	bubble(t, Options{Handlers: handlers}, func(w *world) {
+		w.builtin("x", "h", nil)
+		id := w.submit("x", "{}")
+		time.Sleep(5 * time.Second)
+		w.builtin("x", "h", func(t *tallygate.JobType) { t.Lease = 2 * time.Second })
+		if o := w.ended(id); o.Status != tallygate.JobSucceeded || o.Attempt != 1 {
+			t.Errorf("%+v", o)
 		}
 	})
 }

@@ -135,7 +135,7 @@ func (r *run) loop(ctx context.Context) error {
 		}
 		for i, l := range leases {
 			if i >= free { // more than asked for
-				jobs.Go(func() { r.settle(ctx, l, "release", map[string]any{"token": l.Token}) })
+				jobs.Go(func() { _ = r.settle(ctx, l, "release", map[string]any{"token": l.Token}) }) // the lease ends by itself
 				continue
 			}
 			jobs.Go(func() {

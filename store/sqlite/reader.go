@@ -45,7 +45,7 @@ func (r *Reader) Check(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer stmt.Finalize()
+	defer func() { _ = stmt.Finalize() }()
 	for {
 		more, err := stmt.Step()
 		if err != nil || !more {

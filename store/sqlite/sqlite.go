@@ -65,7 +65,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.open(ctx, opt); err != nil {
-		s.closeFiles()
+		_ = s.closeFiles() // the first error is the one to tell
 		return nil, fmt.Errorf("open database %s: %w", opt.Path, err)
 	}
 	s.committer = store.NewCommitter(s.writer)
@@ -103,7 +103,7 @@ func (s *Store) open(ctx context.Context, opt Options) error {
 
 // openConn opens a connection with the settings that every one needs.
 func openConn(path string, flags sqlite.OpenFlags, pragmas ...string) (*conn, error) {
-	c, err := sqlite.OpenConn(path, flags|sqlite.OpenNoMutex)
+	c, err := sqlite.OpenConn(path, flags)
 	if err != nil {
 		return nil, err
 	}
