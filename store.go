@@ -35,6 +35,7 @@ type Tx interface {
 	QueueTx
 	EventTx
 	IdempotencyTx
+	SettingTx
 	AuditTx
 }
 
@@ -171,6 +172,15 @@ type IdempotencyTx interface {
 	InsertIdempotency(*Idempotency) error
 	DeleteIdempotency(before time.Time, limit int) (int, error)
 }
+
+// SettingTx keeps what holds for the whole store, such as its currency.
+type SettingTx interface {
+	Setting(name string) (string, error) // empty where it was never saved
+	SaveSetting(name, value string) error
+}
+
+// CurrencySetting names the setting that holds the currency of every amount in the store. It never changes.
+const CurrencySetting = "currency"
 
 // AuditFinding is one violation of one of the audit's statements.
 type AuditFinding struct {

@@ -26,7 +26,7 @@ import (
 type config struct {
 	Listen   string
 	Database string // a path, or a postgres:// URL
-	Currency string
+	Currency string // empty: the database's, USD for a new one
 
 	PublicURL      string // without a slash at its end; empty: links stay relative
 	AllowedOrigins []string
@@ -53,7 +53,6 @@ func defaultConfig() config {
 	return config{
 		Listen:          "127.0.0.1:8080",
 		Database:        "tallygate.db",
-		Currency:        "USD",
 		MaxBody:         4 << 20,
 		MaxInFlight:     2000,
 		ShedDelay:       time.Second,
@@ -231,7 +230,7 @@ func parseSize(s string) (int64, error) {
 type settingFlags struct {
 	Listen          *string  `env:"TALLYGATE_LISTEN" group:"settings" placeholder:"HOST:PORT" help:"Where to listen (default: 127.0.0.1:8080)."`
 	Database        *string  `env:"TALLYGATE_DATABASE" group:"settings" placeholder:"PATH|URL" help:"SQLite file (default: tallygate.db)."`
-	Currency        *string  `env:"TALLYGATE_CURRENCY" group:"settings" placeholder:"CODE" help:"Currency of every amount (default: USD)."`
+	Currency        *string  `env:"TALLYGATE_CURRENCY" group:"settings" placeholder:"CODE" help:"Currency of every amount; fixed once the database is made (default: USD)."`
 	PublicURL       *string  `name:"public-url" env:"TALLYGATE_PUBLIC_URL" group:"settings" placeholder:"URL" help:"Where callers reach the server; links in errors begin with it."`
 	AllowedOrigins  []string `env:"TALLYGATE_ALLOWED_ORIGINS" group:"settings" placeholder:"ORIGIN" help:"Web origins whose pages may call; * for any."`
 	TrustedProxies  []string `env:"TALLYGATE_TRUSTED_PROXIES" group:"settings" placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`

@@ -34,6 +34,9 @@ func (c *initCmd) Run(ctx context.Context, a *app) (err error) {
 			err = closed
 		}
 	}()
+	if settings.Currency, err = fixCurrency(ctx, store, settings.Currency); err != nil {
+		return err
+	}
 	key, created, err := access.New(store, access.Options{Currency: settings.Currency}).Bootstrap(ctx, settings.OperatorKey)
 	if err != nil {
 		return err

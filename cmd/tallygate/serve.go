@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,9 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, erro
 	if err != nil {
 		return nil, err
 	}
+	if c.Currency, err = fixCurrency(ctx, store, c.Currency); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	s := &server{config: c, log: log, store: store}
 	ids := new(tallygate.IDs)
 	s.access = access.New(store, access.Options{IDs: ids, Currency: c.Currency, FailedAuth: c.failedAuth(), Log: log})
@@ -128,6 +132,22 @@ func openStore(ctx context.Context, c *config, log *slog.Logger) (tallygate.Stor
 		return nil, usagef("%w", err)
 	}
 	return store, nil
+}
+
+// fixCurrency returns the currency of the store's amounts, which its first opening fixes. Another one is refused: it
+// would give every stored amount another meaning.
+func fixCurrency(ctx context.Context, store tallygate.Store, wanted string) (currency string, err error) {
+	err = store.Update(ctx, func(tx tallygate.Tx) error {
+		if currency, err = tx.Setting(tallygate.CurrencySetting); err != nil || currency != "" {
+			return err
+		}
+		currency = cmp.Or(wanted, api.DefaultCurrency)
+		return tx.SaveSetting(tallygate.CurrencySetting, currency)
+	})
+	if err == nil && wanted != "" && wanted != currency {
+		err = usagef("the database's amounts are in %s: leave the currency out, or name another database for %s", currency, wanted)
+	}
+	return currency, err
 }
 
 func isURL(database string) bool { return strings.Contains(database, "://") }
