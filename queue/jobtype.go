@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"reflect"
@@ -177,6 +178,11 @@ func checkExecutor(e tallygate.Executor, handlers []string) Faults {
 		u, err := url.Parse(e.URL)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			return Faults{{Pointer: "/executor/url", Text: "must be an http or https URL"}}
+		}
+		if text, signed := strings.CutPrefix(e.Secret, "whsec_"); signed {
+			if key, err := base64.StdEncoding.DecodeString(text); err != nil || len(key) < 16 {
+				return Faults{{Pointer: "/executor/secret", Text: "must be whsec_ and the base64 of at least 16 bytes, or a text without that prefix"}}
+			}
 		}
 		if e.Timeout < 100*time.Millisecond || e.Timeout > time.Hour {
 			return Faults{{Pointer: "/executor/timeout", Text: "must be from 100ms to 1h"}}

@@ -3,6 +3,7 @@ package queue
 import (
 	"container/heap"
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -53,7 +54,6 @@ func (s *Service) await(ctx context.Context, req LeaseRequest) ([]Lease, error) 
 		leases, err := s.grant(ctx, req)
 		if err != nil || len(leases) > 0 {
 			s.ready.remove(z)
-			s.passOn(req, leases)
 			return leases, err
 		}
 		select {
@@ -65,16 +65,6 @@ func (s *Service) await(ctx context.Context, req LeaseRequest) ([]Lease, error) 
 		}
 		s.ready.remove(z)
 		return nil, nil
-	}
-}
-
-// passOn wakes the next worker for each type after a request that was filled, since there may be more of any of them.
-func (s *Service) passOn(req LeaseRequest, leases []Lease) {
-	if len(leases) < req.Max {
-		return
-	}
-	for _, t := range req.Types {
-		s.ready.wake(t, 1)
 	}
 }
 
@@ -99,7 +89,7 @@ func (s *Service) take(tx tallygate.Tx, did *change, req LeaseRequest) ([]Lease,
 	s.fair.mu.Lock()
 	defer s.fair.mu.Unlock()
 	pool := s.fair.pool(req.Types)
-	waiting, err := s.candidates(tx, pool, req)
+	waiting, all, err := s.candidates(tx, pool, req)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +126,20 @@ func (s *Service) take(tx tallygate.Tx, did *change, req LeaseRequest) ([]Lease,
 		c.served = pool.of(c.client.ID)
 		heap.Fix(&waiting, 0)
 	}
+	if len(leases) > 0 {
+		leftOver(did, all)
+	}
 	return leases, saveTaken(tx, touched, clients)
+}
+
+// leftOver wakes the next worker of each type that still has ready items. A wake-up for one type may have been used for
+// another.
+func leftOver(did *change, lanes []*laneHead) {
+	for _, l := range lanes {
+		if l.lane.Ready > 0 && did.ready[l.lane.Type] == 0 {
+			did.freed(l.lane.Type)
+		}
+	}
 }
 
 func saveTaken(tx tallygate.Tx, lanes map[*laneHead]bool, clients map[*tallygate.Client]bool) error {
@@ -156,41 +159,43 @@ func saveTaken(tx tallygate.Tx, lanes map[*laneHead]bool, clients map[*tallygate
 	return nil
 }
 
-// candidates gathers the clients that have ready items of the types and room to run them.
-func (s *Service) candidates(tx tallygate.Tx, pool *pool, req LeaseRequest) (candidates, error) {
+// candidates gathers the clients that have ready items of the types and room to run them, and all the lanes there are.
+func (s *Service) candidates(tx tallygate.Tx, pool *pool, req LeaseRequest) (waiting candidates, all []*laneHead, err error) {
 	byClient := map[tallygate.ClientID]*candidate{}
 	for _, name := range req.Types {
 		t, err := tx.JobType(name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if t == nil || t.Executor.Kind != req.Kind { // it has changed since the request was checked
 			continue
 		}
 		kind, err := offer(tx, t)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		lanes, err := tx.ActiveLanes(name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, lane := range lanes {
 			c, err := s.candidate(tx, pool, byClient, lane.ClientID)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			c.lanes = append(c.lanes, &laneHead{lane: lane, kind: kind})
+			head := &laneHead{lane: lane, kind: kind}
+			c.lanes = append(c.lanes, head)
+			all = append(all, head)
 		}
 	}
-	waiting := make(candidates, 0, len(byClient))
+	waiting = make(candidates, 0, len(byClient))
 	for _, c := range byClient {
 		if c.room > 0 {
 			waiting = append(waiting, c)
 		}
 	}
 	heap.Init(&waiting)
-	return waiting, nil
+	return waiting, all, nil
 }
 
 func (s *Service) candidate(tx tallygate.Tx, pool *pool, byClient map[tallygate.ClientID]*candidate, id tallygate.ClientID) (*candidate, error) {
@@ -272,7 +277,7 @@ func (s *Service) checkTypes(ctx context.Context, asked LeaseRequest) (*LeaseReq
 		case known == nil:
 			bad = append(bad, "there is no job type "+strconv.Quote(name))
 		case known.Executor.Kind != req.Kind:
-			bad = append(bad, "job type "+name+" is not for workers that pull: its executor is "+string(known.Executor.Kind))
+			bad = append(bad, fmt.Sprintf("job type %s is not for %s workers: its executor is %s", name, req.Kind, known.Executor.Kind))
 		}
 	}
 	if len(bad) > 0 {

@@ -66,7 +66,6 @@ func (s *Service) Report(ctx context.Context, reports []Report, next *LeaseReque
 		return results, nil, err
 	}
 	if len(leases) > 0 {
-		s.passOn(*next, leases)
 		return results, leases, nil
 	}
 	leases, err = s.await(ctx, *next)
@@ -189,6 +188,9 @@ func (s *Service) backoff(failures int64) time.Duration {
 // requeue ends the lease and puts the job back: ready at once, or waiting for its time.
 func (s *Service) requeue(tx tallygate.Tx, did *change, q *tallygate.QueueItem, at time.Time, kind string, data []byte) error {
 	ready := !at.After(tx.Now())
+	if err := keepRunningEvent(tx, q); err != nil {
+		return err
+	}
 	q.State, q.At, q.Token, q.Worker, q.Progress = tallygate.ItemWaiting, at, "", "", -1
 	if ready {
 		q.State = tallygate.ItemReady
@@ -214,6 +216,14 @@ func (s *Service) requeue(tx tallygate.Tx, did *change, q *tallygate.QueueItem, 
 		}
 	}
 	return event(tx, did, kind, q, "", data)
+}
+
+// keepRunningEvent gives the event of a lease that another follows a row of its own.
+func keepRunningEvent(tx tallygate.Tx, q *tallygate.QueueItem) error {
+	number := q.LeaseEvent
+	q.LeaseEvent = 0
+	return tx.InsertEvent(&tallygate.Event{Number: number, Kind: tallygate.EventJobRunning, ClientID: q.ClientID, Subject: string(q.JobID),
+		Data: details("attempt", q.Attempt), At: q.LeasedAt})
 }
 
 // client returns a job's client, which must be there.
