@@ -5,7 +5,6 @@ GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10s
-KILLS ?= 15
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test check fuzz soak bench
