@@ -175,6 +175,22 @@ func (c *call) defineType() error {
 	return c.sendType(defined)
 }
 
+// ParseJobType reads a definition, the body of PUT /v1/job-types/{name}, wherever it is kept. What it leaves out has
+// its default. The error names every fault of its form; those of its values queue.CheckType knows.
+func ParseJobType(name string, body []byte) (tallygate.JobType, error) {
+	if err := parseBody(body); err != nil {
+		return tallygate.JobType{}, err
+	}
+	var f faults
+	o, ok := newObject(&f, "", body)
+	if !ok {
+		return tallygate.JobType{}, tallygate.Errorf(tallygate.InvalidRequest, "a job type must be a JSON object")
+	}
+	t := o.jobType(name)
+	o.done()
+	return t, f.err()
+}
+
 func (o *object) jobType(name string) tallygate.JobType {
 	t := queue.Defaults()
 	t.Name = name

@@ -145,7 +145,7 @@ func CheckType(t *tallygate.JobType, handlers []string) Faults {
 	wrong(len(t.Description) > 2000, "/description", "must be at most 2000 bytes")
 	if len(t.InputSchema) > 0 {
 		_, err := compileSchema(t.InputSchema)
-		wrong(err != nil, "/input_schema", "is not a JSON Schema (2020-12): %v", err)
+		wrong(err != nil, "/input_schema", "is not a JSON Schema (2020-12): %s", schemaFault(err))
 	}
 	wrong(t.Price.Base < 0, "/price/base", "must not be negative")
 	for name, u := range t.Price.Units {

@@ -69,17 +69,22 @@ func compileSchema(text []byte) (*jsonschema.Schema, error) {
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.UseLoader(noLoader{})
 	c.AssertFormat()
-	const name = "tallygate:input"
-	if err := c.AddResource(name, doc); err != nil {
+	if err := c.AddResource(schemaName, doc); err != nil {
 		return nil, err
 	}
-	return c.Compile(name)
+	return c.Compile(schemaName)
 }
+
+// schemaName is what a schema is compiled as. Relative references within it are relative to schemaBase.
+const (
+	schemaBase = "tallygate:///"
+	schemaName = schemaBase + "input"
+)
 
 type noLoader struct{}
 
-func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("%s: a schema may refer only to parts of itself", url)
+func (noLoader) Load(string) (any, error) {
+	return nil, errors.New("a schema may refer only to parts of itself")
 }
 
 var english = message.NewPrinter(language.English)

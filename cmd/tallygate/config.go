@@ -342,7 +342,10 @@ func (c *config) readFile(text []byte) []error {
 		}
 		seen[key.Value] = true
 		if err := c.readSetting(key.Value, value); err != nil {
-			faults = append(faults, fmt.Errorf("line %d: %w", key.Line, err))
+			if key.Value != jobTypesSetting { // whose faults tell their own lines
+				err = fmt.Errorf("line %d: %w", key.Line, err)
+			}
+			faults = append(faults, err)
 		}
 	}
 	return faults
@@ -376,7 +379,7 @@ func (c *config) readSetting(name string, value *yaml.Node) error {
 
 func (c *config) readJobTypes(value *yaml.Node) (err error) {
 	if value.Kind != yaml.SequenceNode {
-		return fmt.Errorf("%s must be a list", jobTypesSetting)
+		return fmt.Errorf("line %d: %s must be a list", value.Line, jobTypesSetting)
 	}
 	c.JobTypes, err = definitionsOf(value)
 	return err

@@ -135,9 +135,11 @@ func TestFaultsOfAFileAreToldWithTheirLine(t *testing.T) {
 		"- listen\n":     "line 1: expected settings, each as name: value",
 		"listen: \"\n":   "line 2: found unexpected end of stream",
 		"job_types: 3\n": "line 1: job_types must be a list",
-		"job_types:\n  - name: a\n    lese: 30s\n":           `line 1: line 3: unknown field "lese" of a job type; did you mean "lease"?`,
-		"job_types:\n  - price: {}\n":                        "line 1: line 2: a job type needs a name",
-		"job_types:\n  - {name: a, executor: {knd: pull}}\n": `line 1: line 2: unknown field "knd" of a job type; did you mean "kind"?`,
+		"job_types:\n  - name: a\n    lese: 30s\n":                         `line 2: job type "a": lese: is no field of this request; did you mean "lease"?`,
+		"job_types:\n  - price: {}\n":                                      "line 2: a job type needs a name",
+		"job_types:\n  - {name: a, executor: {kind: pull, tiemout: 1s}}\n": `line 2: job type "a": /executor/tiemout: is no field of this request, which takes kind`,
+		"job_types:\n  - {name: a, lease: 1}\n  - {name: b, price: {bsae: 1}}\n": `line 2: job type "a": lease: must be a duration from 0s to 87840h such as "30s", not 1; ` +
+			`line 3: job type "b": /price/bsae: is no field of this request; did you mean "base"?`,
 	} {
 		c := defaultConfig()
 		got := ""

@@ -133,7 +133,7 @@ func (e *examination) secrets(path string, c *config) {
 		return
 	}
 	for _, d := range c.JobTypes {
-		if t, err := d.jobType(); err == nil && t.Executor.Secret != "" {
+		if d.Type.Executor.Secret != "" {
 			e.warn("file permissions", "chmod 600 "+path, "%s holds a signing secret and others may read it (%s)", path, info.Mode().Perm())
 			return
 		}

@@ -10,13 +10,40 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/api"
+	"github.com/tallygate/tallygate/queue"
 )
 
-// definition is a job type as a file defines it: the body of PUT /v1/job-types/{name}, and where it stood.
+// definition is a job type as a file defines it: the body of PUT /v1/job-types/{name}, what the API reads in it, and
+// where it stood.
 type definition struct {
 	Name string
 	Body json.RawMessage // without the name
+	Type tallygate.JobType
 	Line int
+}
+
+// fault tells what is wrong with the definition.
+func (d definition) fault(err error) error {
+	return fmt.Errorf("line %d: job type %q: %s", d.Line, d.Name, tallygate.AsError(err).Detail)
+}
+
+// jobTypes are the types that are defined, once the queue has checked their values, schemas included.
+func jobTypes(definitions []definition, handlers []string) ([]tallygate.JobType, error) {
+	var types []tallygate.JobType
+	var faults []error
+	for _, d := range definitions {
+		if err := queue.CheckType(&d.Type, handlers).Err(); err != nil {
+			faults = append(faults, d.fault(err))
+		}
+		types = append(types, d.Type)
+	}
+	if len(faults) > 0 {
+		return nil, joined(faults)
+	}
+	return types, nil
 }
 
 // parseDefinitions reads job types from YAML or JSON: one with its name, a list of them, several documents, or a
@@ -59,12 +86,16 @@ func definitionsOf(n *yaml.Node) ([]definition, error) {
 	switch n.Kind {
 	case yaml.SequenceNode:
 		all := make([]definition, 0, len(n.Content))
+		var faults []error
 		for _, item := range n.Content {
 			d, err := definitionOf(resolve(item))
 			if err != nil {
-				return nil, err
+				faults = append(faults, err)
 			}
 			all = append(all, d)
+		}
+		if len(faults) > 0 {
+			return nil, joined(faults)
 		}
 		return all, nil
 	case yaml.MappingNode:
@@ -85,14 +116,15 @@ func definitionOf(n *yaml.Node) (definition, error) {
 	if name == nil || name.Kind != yaml.ScalarNode || name.Value == "" {
 		return definition{}, fmt.Errorf("line %d: a job type needs a name", n.Line)
 	}
-	if faults := unknownFields(n, ""); len(faults) > 0 {
-		return definition{}, joined(faults)
-	}
 	body, err := toJSON(n, "", func(path, key string) bool { return path == "" && key == "name" })
 	if err != nil {
 		return definition{}, fmt.Errorf("job type %q: %w", name.Value, err)
 	}
-	return definition{Name: name.Value, Body: body, Line: n.Line}, nil
+	d := definition{Name: name.Value, Body: body, Line: n.Line}
+	if d.Type, err = api.ParseJobType(d.Name, d.Body); err != nil {
+		return definition{}, d.fault(err)
+	}
+	return d, nil
 }
 
 // member is the value of a mapping's key, nil where it has none.

@@ -45,29 +45,31 @@ clients: [cl_01jz3v6r1m8k4t2q9w7x5y3b0c]
 	}
 	if j.Description != "A & B" || j.MaxAttempts != 5 || j.AttemptTimeout != time.Minute || j.TimeLimit != 2*time.Hour || j.Lease != 10*time.Second ||
 		j.CancelCharge != tallygate.CancelChargeBase || j.RunningJobs != 7 || j.Retention != 24*time.Hour ||
-		j.Rate != (tallygate.RateLimit{PerSecond: 2.5, Burst: 5}) || len(j.Clients) != 1 {
+		j.Rate != (tallygate.RateLimit{PerSecond: 2.5, Burst: 3}) || len(j.Clients) != 1 {
 		t.Errorf("got %+v", j)
 	}
 }
 
 func TestDefinitionsAreChecked(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                 "no job type in it",
-		"null":                             "no job type in it",
-		"3":                                "line 1: expected a job type or a list of them",
-		"[3]":                              "line 1: expected a job type: a mapping with a name",
-		"name: a\nname: b":                 `line 2: "name" stands twice`,
-		"- name: a\n- name: a":             `line 2: job type "a" is defined twice, first on line 1`,
-		"{\"name\":\"a\",\"lease\":}":      "lease: an empty value has no use", // replaced below
-		"name: a\nlease: 1":                `line 1: job type "a": lease cannot be a number`,
-		"name: a\nlease: soon":             `line 1: job type "a": lease: "soon" is no duration: write one such as "30s"`,
-		"name: a\nlease: 1ms":              `line 1: job type "a": /lease: must be from 1s to 1h`,
-		"name: a\nprice: {base: 1e2}":      `line 1: job type "a": price.base: "1e2" is not an amount: write a decimal such as "25.00"`,
-		"name: a\nprice: {units: {p: {}}}": `line 1: job type "a": price.units.p needs price and max`,
-		"name: a\ninput_schema: {type: 3}": `/input_schema: is not a JSON Schema`,
-		"name: A!":                         `/name: must be`,
+		"":                                  "no job type in it",
+		"null":                              "no job type in it",
+		"3":                                 "line 1: expected a job type or a list of them",
+		"[3]":                               "line 1: expected a job type: a mapping with a name",
+		"name: a\nname: b":                  `line 2: "name" stands twice`,
+		"- name: a\n- name: a":              `line 2: job type "a" is defined twice, first on line 1`,
+		"{\"name\":\"a\",\"lease\":}":       "lease: an empty value has no use", // replaced below
+		"name: a\nlease: 1":                 `line 1: job type "a": lease: must be a duration from 0s to 87840h such as "30s", not 1`,
+		"name: a\nlease: soon":              `line 1: job type "a": lease: must be a duration from 0s to 87840h such as "30s", not "soon"`,
+		"name: a\nlease: 1ms":               `line 1: job type "a": /lease: must be from 1s to 1h`,
+		"name: a\nprice: {base: 1e2}":       `line 1: job type "a": /price/base: is wrong: "1e2" is not an amount: write a decimal such as "25.00"`,
+		"name: a\nprice: {units: {p: {}}}":  `line 1: job type "a": /price/units/p/price is required; /price/units/p/max is required`,
+		"name: a\ninput_schema: {type: 3}":  `line 1: job type "a": /input_schema: is not a JSON Schema (2020-12): at /type: value must be one of`,
+		"name: a\nrunning_jobs: 0":          `line 1: job type "a": running_jobs: must be a whole number from 1`,
+		"- name: a\n- name: b\n  lese: 30s": `line 2: job type "b": lese: is no field of this request; did you mean "lease"?`,
+		"name: A!":                          `/name: must be`,
 		"name: a\nexecutor: {kind: builtin, handler: none}": `/executor/handler: must be a registered handler`,
-		"name: a\n<<: {lease: 1s}":                          `line 2: unknown field "<<" of a job type`,
+		"name: a\n<<: {lease: 1s}":                          "line 2: merging with << is not supported: write the fields out",
 		"name: a\ninput_schema: {<<: {type: object}}":       "line 2: merging with << is not supported: write the fields out",
 		"name: a\ninput_schema: {? [x] : 1}":                "line 2: a key must be a word",
 		"name: a\ninput_schema: {n: .inf}":                  "line 2: .inf has no form in JSON",
