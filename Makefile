@@ -31,7 +31,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 soak: build ## the long forms: 200 kills, long model checks, minutes of fuzzing
-	TALLYGATE_KILLS=200 $(GO) test ./e2e -count=1 -run 'Kill|Crash' -timeout 60m -v
+	TALLYGATE_E2E=1 TALLYGATE_KILLS=200 $(GO) test ./e2e -count=1 -run 'Kill|Crash' -timeout 60m -v
 	$(GO) test ./queue -count=1 -run Model -rapid.checks=2000 -timeout 60m
 	./scripts/fuzz.sh 2m
 

@@ -30,10 +30,12 @@ func (c *call) enter() error {
 		s.inFlight.Add(-1)
 		return overloaded
 	}
+	s.inHand.Add(1)
 	return nil
 }
 
 func (c *call) leave() {
+	c.server.inHand.Add(-1)
 	if !c.parked {
 		c.server.inFlight.Add(-1)
 	}

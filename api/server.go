@@ -75,7 +75,8 @@ type Server struct {
 	ids     tallygate.IDs
 	started time.Time
 
-	inFlight atomic.Int64
+	inFlight atomic.Int64 // requests at work
+	inHand   atomic.Int64 // those and the ones that wait on purpose
 	life     context.Context // ends with Drain
 	drain    context.CancelFunc
 
@@ -162,6 +163,20 @@ func (s *Server) HTTPServer() *http.Server {
 func (s *Server) Drain() {
 	s.drain()
 	s.opt.Queue.Stop()
+}
+
+// Finish returns when every request in hand has been answered, or with the context. It follows Drain; until the server
+// is shut down, new requests go on to be refused.
+func (s *Server) Finish(ctx context.Context) {
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for s.inHand.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
 }
 
 func (s *Server) draining() bool { return s.life.Err() != nil }

@@ -110,12 +110,13 @@ func (c caller) request(method, path string, body any, header ...string) (*http.
 
 func (c caller) read(response *http.Response) (answer, error) {
 	defer response.Body.Close()
-	a := answer{route: response.Request.Method + " " + response.Request.URL.Path, status: response.StatusCode, header: response.Header, closes: response.Close}
+	route := response.Request.Method + " " + response.Request.URL.Path
+	a := answer{route: route, status: response.StatusCode, header: response.Header, closes: response.Close}
 	var err error
 	if a.body, err = io.ReadAll(response.Body); err != nil {
 		return a, err
 	}
-	a.value = value{c.t, a.route, nil}
+	a.value = value{c.t, route, nil}
 	if len(a.body) > 0 && response.Header.Get("Content-Type") == "application/json" {
 		d := json.NewDecoder(bytes.NewReader(a.body))
 		d.UseNumber()
@@ -131,15 +132,6 @@ func (a answer) ok() answer {
 		a.t.Fatalf("%s", a)
 	}
 	return a
-}
-
-// code is the error's code; empty in a success.
-func (a answer) code() string {
-	if code, ok := a.find("error.code"); ok && a.status != http.StatusOK {
-		text, _ := code.v.(string)
-		return text
-	}
-	return ""
 }
 
 func (a answer) String() string { return fmt.Sprintf("%s: %d %.2000s", a.route, a.status, a.body) }

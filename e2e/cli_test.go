@@ -88,7 +88,13 @@ func TestCommandsForJobs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, setup{})
 	types := filepath.Join(t.TempDir(), "types.yaml")
-	write(t, types, "- name: text.stats\n  price: {base: 0.01, units: {page: {price: 0.002, max: 100}}}\n  executor: {kind: pull}\n- name: other\n  executor: {kind: pull}\n")
+	write(t, types, `
+- name: text.stats
+  price: {base: 0.01, units: {page: {price: 0.002, max: 100}}}
+  executor: {kind: pull}
+- name: other
+  executor: {kind: pull}
+`)
 	op, customer := s.operator(t).terminal(), s.newClient(t, "10")
 	op.run("job-type", "apply", types).exits(exitDone)
 	op.run("job-type", "delete", "other").exits(exitDone)
@@ -166,7 +172,8 @@ func TestServeRefusesWhatItCannotServe(t *testing.T) {
 	run(t, nil, "serve", "--listen", "127.0.0.1:0", "--database", s.database).exits(exitUsage)
 	run(t, nil, "serve", "--listen", "127.0.0.1:0", "--database", dir).exits(exitUsage)
 	write(t, config, "listen: 127.0.0.1:0\nmax_boddy: 1MiB\n")
-	if r := run(t, nil, "serve", "--config", config, "--database", s.database).exits(exitUsage); !strings.Contains(r.stderr, "line 2") || !strings.Contains(r.stderr, "max_body") {
+	r := run(t, nil, "serve", "--config", config, "--database", s.database).exits(exitUsage)
+	if !strings.Contains(r.stderr, "line 2") || !strings.Contains(r.stderr, "max_body") {
 		t.Errorf("the fault is not named with its line and the nearest setting: %s", r.stderr)
 	}
 	write(t, fresh, strings.Repeat("no database ", 1000))
@@ -194,7 +201,8 @@ func TestKeyScanFindsALeakedKey(t *testing.T) {
 	write(t, filepath.Join(dir, "leak.env"), "A=1\nTALLYGATE_KEY="+key+"\n")
 	r := run(t, nil, "key", "scan", "--json", dir).exits(exitFound)
 	found := r.json().list("data")
-	if len(found) != 1 || found[0].number("line") != 2 || filepath.Base(found[0].text("path")) != "leak.env" || !strings.HasPrefix(found[0].text("key_id"), "key_") {
+	if len(found) != 1 || found[0].number("line") != 2 || filepath.Base(found[0].text("path")) != "leak.env" ||
+		!strings.HasPrefix(found[0].text("key_id"), "key_") {
 		t.Errorf("found %s", found)
 	}
 	if strings.Contains(r.stdout+r.stderr, key) {

@@ -41,51 +41,64 @@ func (f *fixture) audited(t *testing.T, kind string) func() int {
 	}
 }
 
+var (
+	readsJobs  = object{"permissions": []string{"jobs:read"}}
+	writesJobs = object{"permissions": []string{"jobs:write"}}
+)
+
 var effects = []effect{
-	{name: "submit", make: func(t *testing.T, f *fixture) attempt {
-		return attempt{f.client.caller, "/v1/jobs", someJob, `{"type":"text.stats","input":{"text":"other"}}`, listed(f.client.caller, "/v1/jobs")}
+	{"submit", func(_ *testing.T, f *fixture) attempt {
+		other := `{"type":"text.stats","input":{"text":"other"}}`
+		return attempt{f.client.caller, "/v1/jobs", someJob, other, listed(f.client.caller, "/v1/jobs")}
 	}},
-	{name: "submit a batch", make: func(t *testing.T, f *fixture) attempt {
-		return attempt{f.client.caller, "/v1/jobs/batch", `{"jobs":[` + someJob + `]}`, `{"jobs":[` + someJob + `,` + someJob + `]}`, listed(f.client.caller, "/v1/jobs")}
+	{"submit a batch", func(_ *testing.T, f *fixture) attempt {
+		body, other := `{"jobs":[`+someJob+`]}`, `{"jobs":[`+someJob+`,`+someJob+`]}`
+		return attempt{f.client.caller, "/v1/jobs/batch", body, other, listed(f.client.caller, "/v1/jobs")}
 	}},
-	{name: "cancel", make: func(t *testing.T, f *fixture) attempt {
+	{"cancel", func(_ *testing.T, f *fixture) attempt {
 		id := f.client.submit(metered)
 		return attempt{f.client.caller, "/v1/jobs/" + id + "/cancel", nil, nil, listed(f.client.caller, "/v1/jobs?status=cancelled")}
 	}},
-	{name: "create a key of one's own", make: func(t *testing.T, f *fixture) attempt {
-		return attempt{f.client.caller, "/v1/api-keys", object{"permissions": []string{"jobs:read"}}, object{"permissions": []string{"jobs:write"}}, listed(f.client.caller, "/v1/api-keys")}
+	{"create a key of one's own", func(_ *testing.T, f *fixture) attempt {
+		return attempt{f.client.caller, "/v1/api-keys", readsJobs, writesJobs, listed(f.client.caller, "/v1/api-keys")}
 	}},
-	{name: "create a client's key", make: func(t *testing.T, f *fixture) attempt {
-		return attempt{f.op, "/v1/clients/" + f.client.id + "/api-keys", object{"permissions": []string{"jobs:read"}}, object{"permissions": []string{"jobs:write"}}, listed(f.client.caller, "/v1/api-keys")}
+	{"create a client's key", func(_ *testing.T, f *fixture) attempt {
+		path := "/v1/clients/" + f.client.id + "/api-keys"
+		return attempt{f.op, path, readsJobs, writesJobs, listed(f.op, path)}
 	}},
-	{name: "rotate a key of one's own", make: func(t *testing.T, f *fixture) attempt {
-		_, id := f.client.newKey(object{"permissions": []string{"jobs:read"}})
-		return attempt{f.client.caller, "/v1/api-keys/" + id + "/rotate", object{"overlap": "1h"}, object{"overlap": "2h"}, listed(f.client.caller, "/v1/api-keys")}
+	{"rotate a key of one's own", func(_ *testing.T, f *fixture) attempt {
+		_, id := f.client.newKey(readsJobs)
+		path := "/v1/api-keys/" + id + "/rotate"
+		return attempt{f.client.caller, path, object{"overlap": "1h"}, object{"overlap": "2h"}, listed(f.client.caller, "/v1/api-keys")}
 	}},
-	{name: "rotate a client's key", make: func(t *testing.T, f *fixture) attempt {
-		_, id := f.client.newKey(object{"permissions": []string{"jobs:read"}})
-		return attempt{f.op, "/v1/clients/" + f.client.id + "/api-keys/" + id + "/rotate", nil, object{"overlap": "2h"}, listed(f.client.caller, "/v1/api-keys")}
+	{"rotate a client's key", func(_ *testing.T, f *fixture) attempt {
+		_, id := f.client.newKey(readsJobs)
+		path := "/v1/clients/" + f.client.id + "/api-keys"
+		return attempt{f.op, path + "/" + id + "/rotate", nil, object{"overlap": "2h"}, listed(f.op, path)}
 	}},
-	{name: "revoke a key of one's own", make: func(t *testing.T, f *fixture) attempt {
-		_, id := f.client.newKey(object{"permissions": []string{"jobs:read"}})
+	{"revoke a key of one's own", func(t *testing.T, f *fixture) attempt {
+		_, id := f.client.newKey(readsJobs)
 		return attempt{f.client.caller, "/v1/api-keys/" + id + "/revoke", nil, nil, f.audited(t, "api_key.revoked")}
 	}},
-	{name: "revoke a client's key", make: func(t *testing.T, f *fixture) attempt {
-		_, id := f.client.newKey(object{"permissions": []string{"jobs:read"}})
-		return attempt{f.op, "/v1/clients/" + f.client.id + "/api-keys/" + id + "/revoke", nil, nil, f.audited(t, "api_key.revoked")}
+	{"revoke a client's key", func(t *testing.T, f *fixture) attempt {
+		_, id := f.client.newKey(readsJobs)
+		path := "/v1/clients/" + f.client.id + "/api-keys/" + id + "/revoke"
+		return attempt{f.op, path, nil, nil, f.audited(t, "api_key.revoked")}
 	}},
-	{name: "create a client", make: func(t *testing.T, f *fixture) attempt {
+	{"create a client", func(_ *testing.T, f *fixture) attempt {
 		return attempt{f.op, "/v1/clients", object{"name": "Acme"}, object{"name": "Zenith"}, listed(f.op, "/v1/clients")}
 	}},
-	{name: "suspend a client", make: func(t *testing.T, f *fixture) attempt {
+	{"suspend a client", func(t *testing.T, f *fixture) attempt {
 		return attempt{f.op, "/v1/clients/" + f.client.id + "/suspend", nil, nil, f.audited(t, "client.suspended")}
 	}},
-	{name: "activate a client", make: func(t *testing.T, f *fixture) attempt {
-		f.op.post("/v1/clients/"+f.client.id+"/suspend", nil).ok()
-		return attempt{f.op, "/v1/clients/" + f.client.id + "/activate", nil, nil, f.audited(t, "client.activated")}
+	{"activate a client", func(t *testing.T, f *fixture) attempt {
+		path := "/v1/clients/" + f.client.id
+		f.op.post(path+"/suspend", nil).ok()
+		return attempt{f.op, path + "/activate", nil, nil, f.audited(t, "client.activated")}
 	}},
-	{name: "add credit", make: func(t *testing.T, f *fixture) attempt {
-		return attempt{f.op, "/v1/clients/" + f.client.id + "/credits", object{"amount": "5"}, object{"amount": "6"}, listed(f.op, "/v1/clients/"+f.client.id+"/entries")}
+	{"add credit", func(_ *testing.T, f *fixture) attempt {
+		path := "/v1/clients/" + f.client.id
+		return attempt{f.op, path + "/credits", object{"amount": "5"}, object{"amount": "6"}, listed(f.op, path+"/entries")}
 	}},
 }
 

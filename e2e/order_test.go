@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -53,65 +52,6 @@ func TestOverloadComesBeforeTheRoute(t *testing.T) {
 	s.as(t, "nonsense").put("/v1/jobs", `{`).refused("SERVICE_UNAVAILABLE")
 	slow.finish().ok()
 }
-
-// example is one request and what it has to be answered with.
-type example struct {
-	name     string
-	send     func(f *fixture) answer
-	code     string // empty: 200
-	mentions []string
-}
-
-// fixture is what the cases share.
-type fixture struct {
-	*server
-	t        testing.TB
-	op       caller
-	client   customer
-	other    customer
-	othersID string // a job of the other client
-	job      string // a finished job
-	live     string // a queued job
-}
-
-func newFixture(t *testing.T) *fixture {
-	s := serve(t, setup{config: "failed_auth_limit: 0\nmax_body: 64KiB\n"})
-	s.define(t, metered, pullType(object{"input_schema": object{
-		"type": "object", "properties": object{"text": object{"type": "string"}},
-	}}))
-	s.define(t, "closed", pullType(object{"clients": []string{}}))
-	f := &fixture{server: s, t: t, op: s.operator(t), client: s.newClient(t, "10"), other: s.newClient(t, "10")}
-	f.othersID = f.other.submit(metered)
-	w := s.newWorker(t)
-	w.succeed(w.lease(metered), 1).ok()
-	f.job = f.client.submit(metered)
-	w.succeed(w.lease(metered), 1).ok()
-	f.live = f.client.submit(metered)
-	return f
-}
-
-// on is the fixture for one case.
-func (f *fixture) on(t testing.TB) *fixture {
-	g := *f
-	g.t, g.op.t, g.client.t, g.other.t = t, t, t, t
-	return &g
-}
-
-func runCases(t *testing.T, f *fixture, cases []example) {
-	t.Helper()
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			a := c.send(f.on(t))
-			if c.code == "" {
-				a.ok()
-				return
-			}
-			a.refused(c.code).mentions(c.mentions...)
-		})
-	}
-}
-
-const someJob = `{"type":"text.stats","input":{}}`
 
 var authenticationCases = []example{
 	{"no key", func(f *fixture) answer { return f.as(f.t, "").get("/v1/account") }, "AUTHENTICATION_FAILED", nil},
@@ -246,6 +186,14 @@ var stateCases = []example{
 		w := f.newWorker(f.t)
 		return w.succeed(lease{"another", f.live}, 1)
 	}, "INVALID_REQUEST", nil},
+	{"a batch that the balance covers in part", func(f *fixture) answer {
+		c := f.newClient(f.t, "0.50")
+		a := c.post("/v1/jobs/batch", `{"jobs":[`+someJob+`,`+someJob+`,`+someJob+`]}`)
+		if jobs := c.pages("/v1/jobs"); len(jobs) > 0 || c.balance().held != 0 {
+			f.t.Errorf("a batch that was refused left %d jobs and %+v", len(jobs), c.balance())
+		}
+		return a
+	}, "INSUFFICIENT_BALANCE", []string{"0.63", "0.50"}},
 	{"more queued jobs than the client may have", func(f *fixture) answer {
 		c := f.newClient(f.t, "10", object{"limits": object{"queued_jobs": 1}})
 		c.submit(metered)
@@ -259,7 +207,9 @@ func TestState(t *testing.T) {
 }
 
 var requestCases = []example{
-	{"no Content-Type", func(f *fixture) answer { return f.client.post("/v1/jobs", someJob, "Content-Type", "") }, "INVALID_FORMAT", []string{"Content-Type"}},
+	{"no Content-Type", func(f *fixture) answer {
+		return f.client.post("/v1/jobs", someJob, "Content-Type", "")
+	}, "INVALID_FORMAT", []string{"Content-Type"}},
 	{"a form", func(f *fixture) answer {
 		return f.client.post("/v1/jobs", "type=text.stats", "Content-Type", "", "Content-Type", "application/x-www-form-urlencoded")
 	}, "INVALID_FORMAT", []string{"Content-Type"}},
@@ -339,26 +289,4 @@ var requestCases = []example{
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	runCases(t, newFixture(t), requestCases)
-}
-
-func TestRaisedLimitHoldsAtOnce(t *testing.T) {
-	t.Parallel()
-	s := serve(t, setup{})
-	c := s.newClient(t, "", object{"limits": object{"requests_per_second": 0.001, "burst": 1}})
-	c.get("/v1/account").ok()
-	c.get("/v1/account").refused("RATE_LIMIT_EXCEEDED")
-	s.operator(t).call(http.MethodPatch, "/v1/clients/"+c.id, object{"limits": object{"requests_per_second": 1000, "burst": 1000}}).ok()
-	until(t, "the client passes under its new limit", func() bool { return c.get("/v1/account").status == http.StatusOK })
-}
-
-func TestTooManyFailedAuthenticationsAreLimitedByAddress(t *testing.T) {
-	t.Parallel()
-	s := serve(t, setup{config: "failed_auth_limit: 0.001\nfailed_auth_burst: 3\n"})
-	for i := range 3 {
-		t.Run(fmt.Sprintf("failure %d", i+1), func(t *testing.T) {
-			s.as(t, "").get("/v1/account").refused("AUTHENTICATION_FAILED")
-		})
-	}
-	s.as(t, "").get("/v1/account").refused("RATE_LIMIT_EXCEEDED")
-	s.operator(t).get("/v1/account").ok()
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync/atomic"
 	"testing"
 )
@@ -33,14 +34,15 @@ var languages = []language{
 		printed: "testdata/retry.py",
 		driver: `
 import json, os, sys, threading
-url, key, count, body = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+url, key, count, times, body = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), json.loads(sys.argv[5])
 answers, ready = [], threading.Barrier(count)
 def call():
     ready.wait()
-    try:
-        answers.append({"job": make_request_with_retry(url, {"Authorization": "Bearer " + key}, body)["id"]})
-    except Exception as e:
-        answers.append({"error": repr(e)})
+    for _ in range(times):
+        try:
+            answers.append({"job": make_request_with_retry(url, {"Authorization": "Bearer " + key}, body)["id"]})
+        except Exception as e:
+            answers.append({"error": repr(e)})
 threads = [threading.Thread(target=call) for _ in range(count)]
 [t.start() for t in threads]
 [t.join() for t in threads]
@@ -52,23 +54,29 @@ print(json.dumps(answers))
 		needs:   []string{"-e", "if (!globalThis.fetch) process.exit(1)"},
 		printed: "testdata/retry.mjs",
 		driver: `
-const [url, key, count, body] = process.argv.slice(2);
+const [url, key, count, times, body] = process.argv.slice(2);
 const options = { method: 'POST', headers: { Authorization: 'Bearer ' + key, 'Content-Type': 'application/json' }, body };
-const call = () => makeRequestWithRetry(url, options).then(job => ({ job: job.id }), error => ({ error: String(error) }));
-console.log(JSON.stringify(await Promise.all(Array.from({ length: Number(count) }, call))));
+const answers = [];
+const call = async () => {
+  for (let i = 0; i < Number(times); i++) {
+    answers.push(await makeRequestWithRetry(url, options).then(job => ({ job: job.id }), error => ({ error: String(error) })));
+  }
+};
+await Promise.all(Array.from({ length: Number(count) }, call));
+console.log(JSON.stringify(answers));
 `,
 	},
 }
 
-// submits submits a job so many times at once by the language's retry function, and returns the jobs' IDs; all have to
-// succeed.
-func (l language) submits(t *testing.T, base string, c customer, count int) []string {
+// submits has so many callers at once submit a job so many times each by the language's retry function, and returns the
+// jobs' IDs; every call has to succeed.
+func (l language) submits(t *testing.T, base string, c customer, callers, times int) []string {
 	t.Helper()
 	printed, err := os.ReadFile(l.printed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append(append([]string{}, l.args...), base+"/v1/jobs", c.key, fmt.Sprint(count), someJob)
+	args := append(append([]string{}, l.args...), base+"/v1/jobs", c.key, strconv.Itoa(callers), strconv.Itoa(times), someJob)
 	r := runCommand(t, l.program, nil, string(printed)+l.driver, args...).exits(0)
 	var answers []struct{ Job, Error string }
 	if err := json.Unmarshal([]byte(r.stdout), &answers); err != nil {
@@ -141,7 +149,7 @@ func TestPrintedRetryFunctionSubmitsWithOneRequest(t *testing.T) {
 		s.define(t, metered, pullType())
 		c := s.newClient(t, "100")
 		behind, requests := counting(t, s)
-		paidOnce(t, c, l.submits(t, behind, c, 1))
+		paidOnce(t, c, l.submits(t, behind, c, 1, 1))
 		if n := requests.Load(); n != 1 {
 			t.Errorf("%d requests, want 1", n)
 		}
@@ -174,7 +182,7 @@ func TestPrintedRetryFunctionClearsABurst(t *testing.T) {
 		s.define(t, metered, pullType())
 		c := s.newClient(t, "100", object{"limits": object{"requests_per_second": 12, "burst": burst}})
 		behind, requests := counting(t, s)
-		ids := l.submits(t, behind, c, 2*burst)
+		ids := l.submits(t, behind, c, 2*burst, 1)
 		t.Logf("%d requests for %d jobs", requests.Load(), len(ids))
 		paidOnce(t, c, ids)
 	})
@@ -183,7 +191,7 @@ func TestPrintedRetryFunctionClearsABurst(t *testing.T) {
 // TestPrintedRetryFunctionOutlivesARestart: no call is lost to a server that is stopped and started again under the
 // calls, and none is paid twice although they bear no Idempotency-Key.
 func TestPrintedRetryFunctionOutlivesARestart(t *testing.T) {
-	const rounds, atOnce = 4, 20
+	const callers, times = 10, 20
 	eachLanguage(t, func(t *testing.T, l language) {
 		s := serve(t, setup{listen: freeAddress(t)})
 		s.define(t, metered, pullType())
@@ -191,14 +199,9 @@ func TestPrintedRetryFunctionOutlivesARestart(t *testing.T) {
 		done := make(chan []string, 1)
 		go func() {
 			defer close(done) // also where a call has failed the test
-			var ids []string
-			for range rounds {
-				ids = append(ids, l.submits(t, s.url, c, atOnce)...)
-			}
-			done <- ids
+			done <- l.submits(t, s.url, c, callers, times)
 		}()
-		restart := rounds * atOnce / 2
-		until(t, "half of the jobs are there", func() bool { return c.jobsSoFar() >= restart })
+		until(t, "half of the jobs are there", func() bool { return c.jobsSoFar() >= callers*times/2 })
 		s.stop()
 		s.start()
 		paidOnce(t, c, <-done)

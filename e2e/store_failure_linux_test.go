@@ -56,7 +56,8 @@ func TestDatabaseThatTakesNoWriteAtAll(t *testing.T) {
 		c.post("/v1/jobs/"+id+"/cancel", nil).refused("DATABASE_ERROR")
 		c.post("/v1/api-keys", object{"name": "more", "permissions": []string{"jobs:read"}}).refused("DATABASE_ERROR")
 		w.succeed(l, 1).refused("DATABASE_ERROR")
-		w.post("/v1/worker/report", object{"reports": []object{{"job_id": l.job, "outcome": "succeeded", "token": l.token, "result": 1}}}).refused("DATABASE_ERROR")
+		report := object{"job_id": l.job, "outcome": "succeeded", "token": l.token, "result": 1}
+		w.post("/v1/worker/report", object{"reports": []object{report}}).refused("DATABASE_ERROR")
 		s.operator(t).put("/v1/job-types/more", pullType()).refused("DATABASE_ERROR")
 		s.operator(t).post("/v1/clients/"+c.id+"/suspend", nil).refused("DATABASE_ERROR")
 		stillReads(t, s, c)

@@ -95,6 +95,9 @@ func (m *Memory) decide(now int64, checks []Check, claims []claim) Decision {
 		cl := &claims[i]
 		cl.pace = paceOf(checks[i].Limit)
 		cl.settled = cl.settle(m.arrival(i, checks, claims), now)
+		if cl.kept != nil && cl.settled < *cl.kept {
+			*cl.kept = cl.settled // also when it is refused: the burst is empty as of now, not anew at each call
+		}
 		if d := cl.judge(&checks[i], now); !found || tighter(d, tightest) {
 			tightest, found = d, true
 		}

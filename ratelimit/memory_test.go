@@ -82,7 +82,7 @@ func TestTake(t *testing.T) {
 		"a clock set back empties the burst once": {limit(10, 5), []step{
 			{time.Hour, 5, true, 0, 500 * time.Millisecond, 0},
 			{0, 1, false, 0, 500 * time.Millisecond, 100 * time.Millisecond},
-			{100 * time.Millisecond, 1, false, 0, 500 * time.Millisecond, 100 * time.Millisecond},
+			{100 * time.Millisecond, 1, true, 0, 500 * time.Millisecond, 0},
 			{100 * time.Millisecond, 0, true, 0, 500 * time.Millisecond, 0},
 			{200 * time.Millisecond, 1, true, 0, 500 * time.Millisecond, 0},
 		}},
@@ -333,5 +333,22 @@ func BenchmarkTakeOfNewKeys(b *testing.B) {
 	for b.Loop() {
 		m.Take(ctx, start.Add(time.Duration(i)), Check{keys[i%len(keys)], "auth", limit(0.001, 10), 1})
 		i++
+	}
+}
+
+func TestARaisedLimitHoldsForWhoeverTheOldOneRefused(t *testing.T) {
+	m, now := NewMemory(10), start
+	slow := Check{Key: "client:a", Limit: tallygate.RateLimit{PerSecond: 0.001, Burst: 1}, Cost: 1}
+	fast := Check{Key: "client:a", Limit: tallygate.RateLimit{PerSecond: 1000, Burst: 1000}, Cost: 1}
+	if !m.Take(t.Context(), now, slow).OK || m.Take(t.Context(), now, slow).OK {
+		t.Fatal("the old limit lets one pass")
+	}
+	d := m.Take(t.Context(), now, fast)
+	for tries := 0; !d.OK; tries++ {
+		if tries == 2 {
+			t.Fatalf("refused again after the wait: %+v", d)
+		}
+		now = now.Add(d.RetryAfter)
+		d = m.Take(t.Context(), now, fast)
 	}
 }

@@ -244,6 +244,7 @@ func (s *server) drain(web *http.Server) {
 	left := max(lastAnswers, s.config.DrainTimeout-time.Since(began))
 	ctx, cancel := context.WithTimeout(context.Background(), left)
 	defer cancel()
+	s.api.Finish(ctx) // so that whoever comes meanwhile reads a 503 and no closed door
 	if err := web.Shutdown(ctx); err != nil {
 		_ = web.Close() // what is still at work has had its time
 	}
