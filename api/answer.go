@@ -174,6 +174,7 @@ func (c *call) discardBody() {
 	h := c.w.Header()
 	if len(c.r.Header["Expect"]) > 0 {
 		h["Connection"] = closeIt
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now()) // net/http need not wait for it either
 		return
 	}
 	control := http.NewResponseController(c.w)

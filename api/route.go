@@ -148,7 +148,7 @@ func allowHeader(routes []*route) string {
 	return strings.Join(slices.Compact(methods), ", ")
 }
 
-var notFound = tallygate.Errorf(tallygate.ResourceNotFound, "no route has this path; /openapi.json lists them")
+var notFound = tallygate.Errorf(tallygate.ResourceNotFound, "no route has this path; check its spelling and the method")
 
 // anyMethod is the Allow header of "OPTIONS *".
 var anyMethod = []string{"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"}
