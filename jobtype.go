@@ -46,8 +46,8 @@ type JobType struct {
 	AttemptTimeout time.Duration
 	TimeLimit      time.Duration // from the first start
 	Lease          time.Duration
-	CancelCharge   CancelCharge
-	RunningJobs    int64 // most jobs under a lease at once; 0: no cap
+	CancelCharge   CancelCharge // of jobs submitted from now on
+	RunningJobs    int64        // most jobs under a lease at once; 0: no cap
 	Rate           RateLimit
 	Retention      time.Duration
 	Clients        []ClientID // who may use it; nil: everyone
@@ -63,8 +63,9 @@ func (t *JobType) OpenTo(id ClientID) bool {
 
 // Price is what a job may cost: a base and, per unit that the type meters, a price and the most that is charged for.
 type Price struct {
-	Base  Money
-	Units map[string]UnitPrice
+	Base         Money
+	Units        map[string]UnitPrice
+	CancelCharge CancelCharge // the type's, kept with each version of its price
 }
 
 // UnitPrice is the price of one unit and the most units of one job.

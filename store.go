@@ -152,6 +152,7 @@ type QueueTx interface {
 type EventTx interface {
 	InsertEvent(*Event) error                                        // sets its number and ID
 	NumberEvent() (int64, error)                                     // for an event that its job, item or outcome tells
+	KeepEvent(*Event) error                                          // one with its number, which its item tells no more
 	Events(subject string, after int64, limit int) ([]*Event, error) // oldest first
 	AuditEvents(p Page) ([]*Event, error)                            // what people did: everything but the jobs' own events; newest first
 }

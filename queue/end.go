@@ -47,18 +47,12 @@ func leave(tx tallygate.Tx, did *change, q *tallygate.QueueItem, c *tallygate.Cl
 	load.Live--
 	switch q.State {
 	case tallygate.ItemLeased:
+		if err := uncap(tx, did, q, c); err != nil {
+			return err
+		}
 		c.Running--
 		load.Running--
-		load.Cost = smooth(load.Cost, tx.Now().Sub(q.LeasedAt))
-		lane, err := tx.Lane(q.Type, q.ClientID)
-		if err != nil {
-			return err
-		}
-		if t, err := tx.JobType(q.Type); err != nil {
-			return err
-		} else if lane.Ready > 0 || t != nil && t.RunningJobs > 0 {
-			did.freed(q.Type) // a cap may have held something back
-		}
+		load.Cost = smooth(load.Cost, max(0, tx.Now().Sub(q.LeasedAt)))
 	case tallygate.ItemReady:
 		c.Queued--
 		if err := moveLane(tx, did, q, -1); err != nil {
@@ -73,6 +67,22 @@ func leave(tx tallygate.Tx, did *change, q *tallygate.QueueItem, c *tallygate.Cl
 	return tx.SaveAccount(c)
 }
 
+// uncap notes what may run again when the lease on q ends: something that its type's cap held back, or its client's.
+func uncap(tx tallygate.Tx, did *change, q *tallygate.QueueItem, c *tallygate.Client) error {
+	if most := c.Limits.RunningJobs; most > 0 && c.Running >= most {
+		did.uncapped = true
+	}
+	t, err := tx.JobType(q.Type)
+	if err != nil || t == nil || t.RunningJobs == 0 {
+		return err
+	}
+	load, err := tx.TypeLoad(q.Type)
+	if err == nil && load.Running >= t.RunningJobs {
+		did.freed(q.Type)
+	}
+	return err
+}
+
 // smooth is an exponentially weighted mean: an eighth of the new, as TCP smooths its round-trip time (RFC 6298).
 func smooth(mean, sample time.Duration) time.Duration {
 	if mean == 0 {
@@ -81,22 +91,18 @@ func smooth(mean, sample time.Duration) time.Duration {
 	return mean + (sample-mean)/8
 }
 
-// cancelled ends a job as its type charges for it, or free of charge.
+// cancelled ends a job as its price charges for it, or free of charge.
 func (s *Service) cancelled(tx tallygate.Tx, did *change, q *tallygate.QueueItem, actor tallygate.KeyID, free bool) error {
 	o := &tallygate.Outcome{Status: tallygate.JobCancelled, Token: q.Token}
-	t, err := tx.JobType(q.Type)
+	price, err := tx.Price(q.Type, q.PriceVersion)
 	if err != nil {
 		return err
 	}
-	if t != nil && !free {
-		switch t.CancelCharge {
+	if !free {
+		switch price.CancelCharge {
 		case tallygate.CancelChargeHold:
 			o.Charged = q.Held
 		case tallygate.CancelChargeBase:
-			price, err := tx.Price(q.Type, q.PriceVersion)
-			if err != nil {
-				return err
-			}
 			o.Charged = price.Base
 		}
 	}

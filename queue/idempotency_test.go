@@ -43,6 +43,38 @@ func TestARepeatedSubmitAnswersTheSameJobsAsTheyAreNow(t *testing.T) {
 	w.owns(c, "0.999", "0.001")
 }
 
+func TestARepeatedSubmitIsAnsweredWhateverHasBecomeOfItsType(t *testing.T) {
+	most := amount("0.10")
+	for name, change := range map[string]func(w *world){
+		"dearer than the most it may cost": func(w *world) { w.jobType("x", priced("5.00", tallygate.CancelChargeNone)) },
+		"with a stricter schema":           func(w *world) { w.jobType("x", func(t *tallygate.JobType) { t.InputSchema = []byte("false") }) },
+		"closed":                           func(w *world) { w.jobType("x", func(t *tallygate.JobType) { t.Clients = []tallygate.ClientID{} }) },
+		"deleted": func(w *world) {
+			w.tell(w.start("x"), final)
+			if err := w.queue.DeleteType(context.Background(), "x", ""); err != nil {
+				w.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := testWorld(t)
+			w.jobType("x", priced("0.10", tallygate.CancelChargeNone))
+			c := w.client("0.10", nil) // and no money for another
+			job := asked("x")
+			job.MaxCost = &most
+			first, _, err := w.queue.Submit(t.Context(), once(c, "k", 1, job))
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(w)
+			again, replayed, err := w.queue.Submit(t.Context(), once(c, "k", 1, job))
+			if err != nil || !replayed || len(again) != 1 || again[0].ID != first[0].ID {
+				t.Errorf("%d jobs, replayed %v, %v", len(again), replayed, err)
+			}
+		})
+	}
+}
+
 func TestARefusedSubmitLeavesItsKeyFree(t *testing.T) {
 	w := testWorld(t)
 	w.jobType("x", priced("1.00", tallygate.CancelChargeNone))

@@ -206,6 +206,7 @@ func (s *Service) DefineType(ctx context.Context, t tallygate.JobType, actor tal
 	if len(t.Price.Units) == 0 {
 		t.Price.Units = nil
 	}
+	t.Price.CancelCharge = t.CancelCharge
 	var defined tallygate.JobType
 	err := s.store.Update(ctx, func(tx tallygate.Tx) error {
 		defined = t

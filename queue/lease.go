@@ -3,6 +3,7 @@ package queue
 import (
 	"container/heap"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"math"
 	"slices"
@@ -31,6 +32,12 @@ type Lease struct {
 	Type      *tallygate.JobType
 }
 
+// The jobs of one answer are bounded in bytes, since a client may ask for much at once and inputs may be large.
+const (
+	maxLeased = 16 << 20 // bytes of inputs after which no further job is added
+	maxRead   = 25       // jobs that are read from a lane at once
+)
+
 // leasable is what one type offers to a lease.
 type leasable struct {
 	jobType *tallygate.JobType
@@ -54,7 +61,10 @@ func (s *Service) await(ctx context.Context, req LeaseRequest) ([]Lease, error) 
 		leases, err := s.grant(ctx, req)
 		if err != nil || len(leases) > 0 {
 			s.ready.remove(z)
-			return leases, err
+			if err != nil {
+				s.ready.wakeAll(req.Types) // a wake-up may have been used up for nothing
+			}
+			return s.keep(ctx, leases), err
 		}
 		select {
 		case <-z.woken:
@@ -66,6 +76,21 @@ func (s *Service) await(ctx context.Context, req LeaseRequest) ([]Lease, error) 
 		s.ready.remove(z)
 		return nil, nil
 	}
+}
+
+// keep returns the leases, or gives them back where the caller has left and would never know of them.
+func (s *Service) keep(ctx context.Context, leases []Lease) []Lease {
+	if ctx.Err() == nil || len(leases) == 0 {
+		return leases
+	}
+	back := make([]Report, len(leases))
+	for i, l := range leases {
+		back[i] = Report{JobID: l.Job.ID, Token: l.Token, Outcome: Released}
+	}
+	if _, _, err := s.Report(context.WithoutCancel(ctx), back, nil); err != nil {
+		s.opt.Log.Warn("give leases back", "jobs", len(back), "error", err) // they end by themselves
+	}
+	return nil
 }
 
 // grant takes what there is now.
@@ -96,10 +121,12 @@ func (s *Service) take(tx tallygate.Tx, did *change, req LeaseRequest) ([]Lease,
 	var leases []Lease
 	touched := map[*laneHead]bool{}
 	clients := map[*tallygate.Client]bool{}
-	for len(leases) < req.Max && len(waiting) > 0 {
+	size := 0
+	for len(leases) < req.Max && len(waiting) > 0 && size < maxLeased {
 		c := waiting[0]
 		head, job, err := c.next(func(l *laneHead) (err error) {
 			share := (req.Max - len(leases) + len(waiting) - 1) / len(waiting) // more are read when they are needed
+			share = int(min(int64(share), maxRead, c.room, l.kind.room))
 			l.jobs, err = tx.ReadyJobs(l.lane.Type, l.lane.ClientID, share)
 			return err
 		})
@@ -115,6 +142,7 @@ func (s *Service) take(tx tallygate.Tx, did *change, req LeaseRequest) ([]Lease,
 			return nil, err
 		}
 		leases = append(leases, lease)
+		size += len(job.Input)
 		c.client.Queued--
 		c.client.Running++
 		c.room--
@@ -242,7 +270,7 @@ func (s *Service) begin(tx tallygate.Tx, did *change, t *tallygate.JobType, job 
 	q.LeasedAt = now
 	q.AttemptDeadline = earliest(now.Add(t.AttemptTimeout), q.Deadline())
 	q.At = earliest(now.Add(t.Lease), q.AttemptDeadline)
-	q.Token = s.opt.IDs.Next("lease_", now)
+	q.Token = "lease_" + rand.Text()
 	q.Worker = worker
 	q.Progress = -1
 	if q.LeaseEvent, err = tx.NumberEvent(); err != nil {
@@ -260,14 +288,15 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// checkTypes returns the request in order, and refuses types that the executor cannot lease.
-func (s *Service) checkTypes(ctx context.Context, asked LeaseRequest) (*LeaseRequest, error) {
+// checkTypes returns the request in order, and refuses types that the executor cannot lease. A lenient check leaves them
+// out: finished work is not to be refused for the sake of what would come next.
+func (s *Service) checkTypes(ctx context.Context, asked LeaseRequest, lenient bool) (*LeaseRequest, error) {
 	req := &asked
 	req.Types = slices.Compact(slices.Sorted(slices.Values(req.Types)))
 	if req.Kind == "" {
 		req.Kind = tallygate.ExecutorPull
 	}
-	var bad []string
+	var good, bad []string
 	for _, name := range req.Types {
 		known, err := s.types.get(ctx, s.store, name)
 		if err != nil {
@@ -278,9 +307,11 @@ func (s *Service) checkTypes(ctx context.Context, asked LeaseRequest) (*LeaseReq
 			bad = append(bad, "there is no job type "+strconv.Quote(name))
 		case known.Executor.Kind != req.Kind:
 			bad = append(bad, fmt.Sprintf("job type %s is not for %s workers: its executor is %s", name, req.Kind, known.Executor.Kind))
+		default:
+			good = append(good, name)
 		}
 	}
-	if len(bad) > 0 {
+	if req.Types = good; len(bad) > 0 && !lenient {
 		return nil, &tallygate.Error{Code: tallygate.InvalidParameter, Field: "types", Detail: "/types: " + strings.Join(bad, "; ")}
 	}
 	return req, nil

@@ -84,11 +84,12 @@ func (s *Service) stopped() bool {
 // change is what one transaction function did that others wait for. It is begun afresh with each run of the function
 // and made known after the commit.
 type change struct {
-	jobs  []tallygate.JobID // that changed
-	ready map[string]int    // how many items of a type may be leased since
+	jobs     []tallygate.JobID // that changed
+	ready    map[string]int    // how many items of a type may be leased since
+	uncapped bool              // a client that was at its cap may run jobs of any type again
 }
 
-func (c *change) reset() { c.jobs, c.ready = c.jobs[:0], nil }
+func (c *change) reset() { *c = change{jobs: c.jobs[:0]} }
 
 func (c *change) job(id tallygate.JobID) { c.jobs = append(c.jobs, id) }
 
@@ -111,6 +112,9 @@ func (s *Service) update(ctx context.Context, fn func(tx tallygate.Tx, did *chan
 	}
 	for jobType, n := range did.ready {
 		s.ready.wake(jobType, n)
+	}
+	if did.uncapped {
+		s.ready.wakeAll(s.ready.types())
 	}
 	s.jobs.notify(did.jobs)
 	return nil

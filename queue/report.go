@@ -39,7 +39,7 @@ type Report struct {
 // repeats the one that settled its job, with its token, is accepted and changes nothing.
 func (s *Service) Report(ctx context.Context, reports []Report, next *LeaseRequest) (results []error, leases []Lease, err error) {
 	if next != nil {
-		if next, err = s.checkTypes(ctx, *next); err != nil {
+		if next, err = s.checkTypes(ctx, *next, len(reports) > 0); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -66,7 +66,7 @@ func (s *Service) Report(ctx context.Context, reports []Report, next *LeaseReque
 		return results, nil, err
 	}
 	if len(leases) > 0 {
-		return results, leases, nil
+		return results, s.keep(ctx, leases), nil
 	}
 	leases, err = s.await(ctx, *next)
 	return results, leases, err
@@ -90,8 +90,7 @@ func (s *Service) settle(tx tallygate.Tx, did *change, r *Report) (refused *tall
 	case q.CancelRequested:
 		return nil, s.cancelled(tx, did, q, "", false)
 	case r.Outcome == Released:
-		q.Attempt-- // it was not spent
-		return nil, s.requeue(tx, did, q, tx.Now(), tallygate.EventJobRetrying, details("reason", "released"))
+		return nil, s.requeue(tx, did, q, tx.Now(), false, details("reason", "released"))
 	}
 	code := tallygate.ProcessingFailed
 	if r.Code == tallygate.ExternalServiceError {
@@ -173,7 +172,7 @@ func (s *Service) failed(tx tallygate.Tx, did *change, q *tallygate.QueueItem, f
 	if final || late || q.Failures >= q.MaxAttempts {
 		return s.end(tx, did, q, "", &tallygate.Outcome{Status: tallygate.JobFailed, Error: &failure, Token: q.Token})
 	}
-	return s.requeue(tx, did, q, again, tallygate.EventJobRetrying, details("reason", "failed", "message", failure.Message, "run_at", again.UTC().Format(time.RFC3339Nano)))
+	return s.requeue(tx, did, q, again, true, details("reason", "failed", "message", failure.Message, "run_at", again.UTC().Format(time.RFC3339Nano)))
 }
 
 // backoff is the wait after the n-th failure: it doubles, with jitter, up to the most.
@@ -185,12 +184,20 @@ func (s *Service) backoff(failures int64) time.Duration {
 	return s.opt.Jitter(d)
 }
 
-// requeue ends the lease and puts the job back: ready at once, or waiting for its time.
-func (s *Service) requeue(tx tallygate.Tx, did *change, q *tallygate.QueueItem, at time.Time, kind string, data []byte) error {
-	ready := !at.After(tx.Now())
-	if err := keepRunningEvent(tx, q); err != nil {
+// requeue ends the lease and puts the job back: ready at once, or waiting for its time. The attempt counts where it was
+// spent. The lease's event gets a row of its own, since the item will tell of another.
+func (s *Service) requeue(tx tallygate.Tx, did *change, q *tallygate.QueueItem, at time.Time, spent bool, data []byte) error {
+	if err := tx.KeepEvent(&tallygate.Event{
+		Number: q.LeaseEvent, Kind: tallygate.EventJobRunning, ClientID: q.ClientID, Subject: string(q.JobID), At: q.LeasedAt,
+		Data: details("attempt", q.Attempt),
+	}); err != nil {
 		return err
 	}
+	q.LeaseEvent = 0
+	if !spent {
+		q.Attempt--
+	}
+	ready := !at.After(tx.Now())
 	q.State, q.At, q.Token, q.Worker, q.Progress = tallygate.ItemWaiting, at, "", "", -1
 	if ready {
 		q.State = tallygate.ItemReady
@@ -200,6 +207,9 @@ func (s *Service) requeue(tx tallygate.Tx, did *change, q *tallygate.QueueItem, 
 	}
 	c, err := client(tx, q.ClientID)
 	if err != nil {
+		return err
+	}
+	if err := uncap(tx, did, q, c); err != nil {
 		return err
 	}
 	c.Running--
@@ -215,15 +225,7 @@ func (s *Service) requeue(tx tallygate.Tx, did *change, q *tallygate.QueueItem, 
 			return err
 		}
 	}
-	return event(tx, did, kind, q, "", data)
-}
-
-// keepRunningEvent gives the event of a lease that another follows a row of its own.
-func keepRunningEvent(tx tallygate.Tx, q *tallygate.QueueItem) error {
-	number := q.LeaseEvent
-	q.LeaseEvent = 0
-	return tx.InsertEvent(&tallygate.Event{Number: number, Kind: tallygate.EventJobRunning, ClientID: q.ClientID, Subject: string(q.JobID),
-		Data: details("attempt", q.Attempt), At: q.LeasedAt})
+	return event(tx, did, tallygate.EventJobRetrying, q, "", data)
 }
 
 // client returns a job's client, which must be there.

@@ -39,6 +39,10 @@ var errStale = errors.New("a job type has changed")
 // Submit accepts the jobs and returns them once they are on disk. The same Idempotency-Key returns the first call's
 // jobs as they are now, with replayed true. A refusal accepts none.
 func (s *Service) Submit(ctx context.Context, sub Submit) (jobs []*tallygate.Job, replayed bool, err error) {
+	// What was accepted is replayed whatever has become of its type, price or limits since.
+	if jobs, replayed, err = s.Replay(ctx, sub.Idempotency); replayed || err != nil {
+		return jobs, replayed, err
+	}
 	for range 3 {
 		types, err := s.prepare(ctx, sub)
 		if err != nil {
@@ -50,6 +54,39 @@ func (s *Service) Submit(ctx context.Context, sub Submit) (jobs []*tallygate.Job
 		}
 	}
 	return nil, false, &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "the job type is being changed; retry after a delay", RetryAfter: time.Second}
+}
+
+// errFresh tells that no record of a key was found.
+var errFresh = errors.New("the key is fresh")
+
+// Replay returns the jobs of an earlier submit under the same Idempotency-Key as they are now; replayed is false where
+// there was none.
+func (s *Service) Replay(ctx context.Context, asked tallygate.Idempotency) (jobs []*tallygate.Job, replayed bool, err error) {
+	if asked.Key == "" {
+		return nil, false, nil
+	}
+	var record *tallygate.Idempotency
+	err = s.store.View(ctx, func(tx tallygate.Tx) error {
+		record, _, err = tallygate.Remember(tx, asked, func() ([]byte, []tallygate.JobID, error) { return nil, nil, errFresh })
+		return err
+	})
+	if errors.Is(err, errFresh) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	jobs, err = s.replayed(ctx, record)
+	return jobs, true, err
+}
+
+// replayed reads the jobs of a record.
+func (s *Service) replayed(ctx context.Context, record *tallygate.Idempotency) ([]*tallygate.Job, error) {
+	jobs, err := s.JobsByID(ctx, record.Jobs)
+	if err == nil && len(jobs) < len(record.Jobs) {
+		err = tallygate.Errorf(tallygate.JobNotFound, "the job of this %s has been removed since", tallygate.IdempotencyHeader)
+	}
+	return jobs, err
 }
 
 // prepare checks the request outside the transaction and returns each job's type, nil where there is none.
@@ -112,10 +149,7 @@ func (s *Service) accept(ctx context.Context, sub Submit, types []*tallygate.Job
 		err = nil
 	}
 	if err == nil && replayed {
-		jobs, err = s.JobsByID(ctx, record.Jobs)
-		if err == nil && len(jobs) < len(record.Jobs) {
-			err = tallygate.Errorf(tallygate.JobNotFound, "the job of this %s has been removed since", tallygate.IdempotencyHeader)
-		}
+		jobs, err = s.replayed(ctx, record)
 	}
 	return jobs, replayed, err
 }

@@ -2,7 +2,6 @@ package queue_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -285,30 +284,6 @@ func TestATypeThatWasChangedElsewhereIsSeenAtSubmit(t *testing.T) {
 	}
 	w.refuse(tallygate.ResourceNotFound, submission(c, queue.Submission{Type: "x", Input: []byte(`{"a":1}`), Metadata: []byte("{}")}))
 	w.audit()
-}
-
-// badCommit is a store whose next commit fails, before or after it has reached the disk.
-type badCommit struct {
-	tallygate.Store
-	landed, failing bool
-}
-
-func (s *badCommit) Update(ctx context.Context, fn func(tallygate.Tx) error) error {
-	if !s.failing {
-		return s.Store.Update(ctx, fn)
-	}
-	s.failing = false
-	lost := &tallygate.Error{Code: tallygate.DatabaseError, Err: tallygate.ErrCommit{Cause: errors.New("connection reset")}}
-	err := s.Store.Update(ctx, func(tx tallygate.Tx) error {
-		if err := fn(tx); err != nil || s.landed {
-			return err
-		}
-		return lost
-	})
-	if err != nil {
-		return err
-	}
-	return lost
 }
 
 func TestASubmitWhoseCommitWasOfUnknownOutcomeIsLookedUp(t *testing.T) {

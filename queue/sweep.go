@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/tallygate/tallygate"
@@ -9,6 +10,7 @@ import (
 
 const (
 	sweepBatch      = 500
+	removeBatch     = 50          // jobs, which may be large
 	slowPoll        = time.Second // for what frees a job without a wake-up of its own
 	upkeepEvery     = time.Minute // retention and old idempotency records
 	idempotencyKept = 24 * time.Hour
@@ -17,27 +19,29 @@ const (
 // Run does what the clock asks for until the context ends: jobs whose time has come, leases that were lost, time
 // limits, retention.
 func (s *Service) Run(ctx context.Context) {
-	sweep, poll, upkeep := time.NewTicker(s.opt.Every), time.NewTicker(slowPoll), time.NewTicker(upkeepEvery)
-	defer sweep.Stop()
-	defer poll.Stop()
-	defer upkeep.Stop()
+	var tasks sync.WaitGroup
 	walk := retention{}
+	tasks.Go(func() { s.every(ctx, s.opt.Every, s.Sweep) })
+	tasks.Go(func() { s.every(ctx, upkeepEvery, func(ctx context.Context) error { return s.upkeep(ctx, walk) }) })
+	s.every(ctx, slowPoll, func(context.Context) error {
+		s.ready.wakeAll(s.ready.types())
+		return nil
+	})
+	tasks.Wait()
+}
+
+// every does a task again and again until the context ends.
+func (s *Service) every(ctx context.Context, pause time.Duration, task func(context.Context) error) {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-sweep.C:
-			err = s.Sweep(ctx)
-		case <-poll.C:
-			for _, t := range s.ready.types() {
-				s.ready.wake(t, 1)
-			}
-		case <-upkeep.C:
-			err = s.upkeep(ctx, walk)
+		case <-ticker.C:
 		}
-		if err != nil && ctx.Err() == nil {
-			s.opt.Log.Error("queue upkeep", "error", err)
+		if err := task(ctx); err != nil && ctx.Err() == nil {
+			s.opt.Log.Error("the queue's clockwork", "error", err)
 		}
 	}
 }
@@ -135,7 +139,7 @@ func (s *Service) lost(tx tallygate.Tx, did *change, q *tallygate.QueueItem) err
 			Code: tallygate.ProcessingFailed, Message: "its workers were lost too often" + lastWords(q),
 		}})
 	}
-	return s.requeue(tx, did, q, tx.Now(), tallygate.EventJobRetrying, details("reason", "lost", "worker", q.Worker))
+	return s.requeue(tx, did, q, tx.Now(), true, details("reason", "lost"))
 }
 
 // ripen makes a waiting item ready.
@@ -181,11 +185,11 @@ func (s *Service) removeEnded(ctx context.Context, t *tallygate.JobType, walk re
 	if t.Retention == 0 {
 		return nil
 	}
-	for {
+	for ctx.Err() == nil {
 		var ended []tallygate.EndedJob
 		last := walk[t.Name]
 		err := s.store.View(ctx, func(tx tallygate.Tx) (err error) {
-			ended, last, err = tx.EndedJobs(t.Name, tx.Now().Add(-t.Retention), walk[t.Name], sweepBatch)
+			ended, last, err = tx.EndedJobs(t.Name, tx.Now().Add(-t.Retention), walk[t.Name], removeBatch)
 			return err
 		})
 		if err != nil {
@@ -209,4 +213,5 @@ func (s *Service) removeEnded(ctx context.Context, t *tallygate.JobType, walk re
 		}
 		walk[t.Name] = last
 	}
+	return ctx.Err()
 }

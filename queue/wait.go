@@ -73,6 +73,13 @@ func (w *wakeups) wake(jobType string, n int) {
 	}
 }
 
+// wakeAll wakes one lease for each of the types.
+func (w *wakeups) wakeAll(types []string) {
+	for _, t := range types {
+		w.wake(t, 1)
+	}
+}
+
 // types lists those that somebody waits for.
 func (w *wakeups) types() []string {
 	w.mu.Lock()

@@ -25,19 +25,21 @@ func scanEvent(r Row) (*tallygate.Event, error) {
 
 // InsertEvent appends an event and sets its number and ID.
 func (tx *Tx) InsertEvent(e *tallygate.Event) error {
-	if err := tx.wrote(); err != nil {
-		return err
-	}
 	number, err := tx.NumberEvent()
 	if err != nil {
 		return err
 	}
-	e.Number, e.ID = number, tallygate.NewEventID(e.At, number)
+	e.Number = number
+	return tx.KeepEvent(e)
+}
+
+// KeepEvent adds an event that has its number already and sets its ID.
+func (tx *Tx) KeepEvent(e *tallygate.Event) error {
+	e.ID = tallygate.NewEventID(e.At, e.Number)
 	people := !strings.HasPrefix(e.Kind, "job.")
-	_, err = tx.conn.Exec(`INSERT INTO events (number, kind, client_id, subject, actor, data, at, people)
+	return tx.exec(`INSERT INTO events (number, kind, client_id, subject, actor, data, at, people)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		e.Number, e.Kind, string(e.ClientID), e.Subject, string(e.Actor), e.Data, micros(e.At), flag(people))
-	return err
 }
 
 // NumberEvent numbers an event. The number counts as used even if no row bears it.

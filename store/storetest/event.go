@@ -37,44 +37,68 @@ var eventCases = []testCase{
 		seen(f, "the first two", want[:2], of("job_1", 0, 2))
 		seen(f, "those of nothing", nil, of("job_3", 0, 10))
 	}},
-	{"a job's last lease is told as an event, while it is live and after it has ended", func(f *fixture) {
+	{"what a job's rows tell stands among its events", func(f *fixture) {
 		j := f.newJob("cl_a", "x")
-		queued, ends := &tallygate.Event{Kind: tallygate.EventJobQueued, Subject: string(j.ID), ClientID: "cl_a", At: noon}, outcome(j)
-		lease := &tallygate.Event{Kind: tallygate.EventJobRunning, ClientID: "cl_a", Subject: string(j.ID), Data: []byte(`{"attempt":2}`), At: noon.Add(time.Second)}
-		f.update(func(tx tallygate.Tx) (err error) {
-			if err := live(tx, j); err != nil {
-				return err
-			}
-			if err := tx.InsertEvent(queued); err != nil {
-				return err
-			}
-			q := item(j)
-			q.State, q.Attempt, q.LeasedAt = tallygate.ItemLeased, 2, lease.At
-			if q.LeaseEvent, err = tx.NumberEvent(); err != nil {
-				return err
-			}
-			lease.Number, lease.ID = q.LeaseEvent, tallygate.NewEventID(lease.At, q.LeaseEvent)
-			ends.LeaseEvent, ends.LeasedAt, ends.Attempt = q.LeaseEvent, q.LeasedAt, q.Attempt
-			return tx.SaveItem(q)
-		})
-		finished := &tallygate.Event{Kind: tallygate.EventJobFailed, Subject: string(j.ID), ClientID: "cl_a", At: noon.Add(time.Minute)}
 		of := func(after int64, limit int) func(tx tallygate.Tx) ([]*tallygate.Event, error) {
 			return func(tx tallygate.Tx) ([]*tallygate.Event, error) { return tx.Events(string(j.ID), after, limit) }
 		}
-		seen(f, "the live job's events", []*tallygate.Event{queued, lease}, of(0, 10))
-		f.update(func(tx tallygate.Tx) error {
-			if err := tx.RemoveItem(j.ID); err != nil {
-				return err
+		event := func(kind string, number int64, actor tallygate.KeyID, data string, at time.Time) *tallygate.Event {
+			e := &tallygate.Event{ID: tallygate.NewEventID(at, number), Number: number, Kind: kind, ClientID: "cl_a", Subject: string(j.ID), Actor: actor, At: at}
+			if data != "" {
+				e.Data = []byte(data)
 			}
-			if err := tx.InsertOutcome(ends); err != nil {
+			return e
+		}
+		// Each step takes the next number and tells of its event.
+		var want []*tallygate.Event
+		step := func(write func(tx tallygate.Tx, number int64) (*tallygate.Event, error)) {
+			f.Helper()
+			var added *tallygate.Event
+			f.update(func(tx tallygate.Tx) error {
+				number, err := tx.NumberEvent()
+				if err == nil {
+					added, err = write(tx, number)
+				}
 				return err
-			}
-			return tx.InsertEvent(finished)
+			})
+			want = append(want, added)
+			seen(f, "the events after "+added.Kind, want, of(0, 10))
+		}
+		q := item(j)
+		lease := func(attempt int64, at time.Time) {
+			f.Helper()
+			step(func(tx tallygate.Tx, number int64) (*tallygate.Event, error) {
+				q.State, q.Attempt, q.LeasedAt, q.LeaseEvent = tallygate.ItemLeased, attempt, at, number
+				return event("job.running", number, "", `{"attempt":`+strconv.FormatInt(attempt, 10)+`}`, at), tx.SaveItem(q)
+			})
+		}
+		step(func(tx tallygate.Tx, number int64) (*tallygate.Event, error) {
+			j.Event = number
+			return event("job.queued", number, j.Actor, "", j.CreatedAt), live(tx, j)
 		})
-		seen(f, "the ended job's events", []*tallygate.Event{queued, lease, finished}, of(0, 10))
-		seen(f, "those after the first", []*tallygate.Event{lease, finished}, of(queued.Number, 10))
-		seen(f, "the one after the first", []*tallygate.Event{lease}, of(queued.Number, 1))
-		seen(f, "those after the lease", []*tallygate.Event{finished}, of(lease.Number, 10))
+		lease(1, noon.Add(time.Second))
+		first := want[1]
+		f.update(func(tx tallygate.Tx) error { // the item is about to tell of another lease
+			q.State, q.LeaseEvent = tallygate.ItemReady, 0
+			if err := tx.KeepEvent(&tallygate.Event{Number: first.Number, Kind: first.Kind, ClientID: "cl_a", Subject: first.Subject, Data: first.Data, At: first.At}); err != nil {
+				return err
+			}
+			return tx.SaveItem(q)
+		})
+		seen(f, "the events of a job that is ready again", want, of(0, 10))
+		lease(2, noon.Add(2*time.Second))
+		step(func(tx tallygate.Tx, number int64) (*tallygate.Event, error) {
+			o := outcome(j)
+			o.Event, o.LeaseEvent, o.LeasedAt, o.Attempt = number, q.LeaseEvent, q.LeasedAt, q.Attempt
+			if err := tx.RemoveItem(j.ID); err != nil {
+				return nil, err
+			}
+			return event("job.failed", number, o.Actor, "", o.FinishedAt), tx.InsertOutcome(o)
+		})
+		for i, e := range want {
+			seen(f, "the events after "+e.Kind, want[i+1:], of(e.Number, 10))
+			seen(f, "the first events", want[:i+1], of(0, i+1))
+		}
 	}},
 	{"an event that was rolled back leaves its number to the next", func(f *fixture) {
 		var first, second tallygate.Event

@@ -24,6 +24,8 @@ func (f *fixture) newJob(owner tallygate.ClientID, jobType string) *tallygate.Jo
 		PriceVersion: 2,
 		RunAt:        noon.Add(time.Minute),
 		CreatedAt:    noon,
+		Actor:        "key_1",
+		Event:        1001,
 	}
 }
 
@@ -42,7 +44,7 @@ func outcome(j *tallygate.Job) *tallygate.Outcome {
 		Result:  []byte(`{"pages":12}`),
 		Error:   &tallygate.JobError{Code: tallygate.ExternalServiceError, Message: "the upstream answered 500"},
 		Charged: 100_000, Released: 110_000, Units: map[string]int64{"page": 12, "image": 0},
-		Attempt: 2, Token: "lease_1", LeaseEvent: 7,
+		Attempt: 2, Token: "lease_1", LeaseEvent: 1002, Actor: "key_2", Event: 1003,
 		StartedAt: noon.Add(time.Second), LeasedAt: noon.Add(2 * time.Second), FinishedAt: noon.Add(time.Minute),
 	}
 }
@@ -115,7 +117,7 @@ var jobCases = slices.Concat([]testCase{
 				if err := ended(tx, j, outcome(j)); err != nil {
 					return err
 				}
-				if err := tx.InsertEvent(&tallygate.Event{Kind: tallygate.EventJobFailed, Subject: string(j.ID), At: noon}); err != nil {
+				if err := tx.InsertEvent(&tallygate.Event{Kind: tallygate.EventJobLog, Subject: string(j.ID), At: noon}); err != nil {
 					return err
 				}
 			}
@@ -126,7 +128,7 @@ var jobCases = slices.Concat([]testCase{
 		f.update(func(tx tallygate.Tx) error { return tx.DeleteJob("cl_a", gone.ID) })
 		seen(f, "the job", nil, readsJob(gone.ID))
 		seen(f, "its outcome", nil, readsOutcome(gone.ID))
-		for id, n := range map[tallygate.JobID]int{gone.ID: 0, stays.ID: 2} { // its lease and its end
+		for id, n := range map[tallygate.JobID]int{gone.ID: 0, stays.ID: 4} { // queued, leased, told, ended
 			seen(f, "the number of events", n, func(tx tallygate.Tx) (int, error) {
 				events, err := tx.Events(string(id), 0, 10)
 				return len(events), err

@@ -13,7 +13,7 @@ func newJobType(name string) *tallygate.JobType {
 		Name:         name,
 		Description:  "Counts words.",
 		InputSchema:  []byte(`{"type":"object"}`),
-		Price:        tallygate.Price{Base: 10_000, Units: map[string]tallygate.UnitPrice{"page": {Price: 2_000, Max: 100}}},
+		Price:        tallygate.Price{Base: 10_000, Units: map[string]tallygate.UnitPrice{"page": {Price: 2_000, Max: 100}}, CancelCharge: tallygate.CancelChargeBase},
 		PriceVersion: 2,
 		Executor: tallygate.Executor{
 			Kind: tallygate.ExecutorHTTP, URL: "http://worker.example/run", Timeout: 10 * time.Second, Secret: "s3cret", Handler: "h",
@@ -46,6 +46,7 @@ var jobTypeCases = []testCase{
 		jobType := newJobType("text.stats")
 		filled(f, jobType)
 		filled(f, jobType.Executor)
+		filled(f, jobType.Price)
 		f.update(func(tx tallygate.Tx) error { return tx.SaveJobType(jobType) })
 		seen(f, "the type", jobType, readsType("text.stats"))
 		seen(f, "an unknown type", nil, readsType("unknown"))

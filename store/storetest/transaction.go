@@ -403,6 +403,9 @@ func refusedWrites(f *fixture) {
 		"RemoveItem":    func(tx tallygate.Tx) error { return tx.RemoveItem(j.ID) },
 		"SaveLane":      func(tx tallygate.Tx) error { return tx.SaveLane(&tallygate.Lane{Type: "x", ClientID: c.ID, Ready: 1}) },
 		"InsertEvent":   func(tx tallygate.Tx) error { return tx.InsertEvent(&tallygate.Event{Kind: "job.log", At: noon}) },
+		"KeepEvent": func(tx tallygate.Tx) error {
+			return tx.KeepEvent(&tallygate.Event{Number: 9, Kind: "job.log", At: noon})
+		},
 		"InsertIdempotency": func(tx tallygate.Tx) error {
 			return tx.InsertIdempotency(&tallygate.Idempotency{ClientID: c.ID, Key: "k"})
 		},

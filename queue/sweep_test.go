@@ -1,0 +1,196 @@
+package queue_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/queue"
+)
+
+func TestALostLeaseCountsApartFromFailures(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("x", func(t *tallygate.JobType) { t.MaxAttempts = 2; t.TimeLimit = 24 * time.Hour })
+	c := w.client("1.00", nil)
+	id := w.submit(c, asked("x"))[0].ID
+	for n := 1; n <= 9; n++ {
+		l := w.start("x")
+		if l.Attempt != int64(n) {
+			t.Fatalf("attempt %d, want %d", l.Attempt, n)
+		}
+		w.clock.Advance(30*time.Second - time.Microsecond)
+		w.sweep()
+		w.stands(id, tallygate.JobRunning)
+		w.clock.Advance(time.Microsecond)
+		w.sweep()
+		q := w.stands(id, tallygate.JobQueued).Item
+		if q.State != tallygate.ItemReady || q.Losses != int64(n) || q.Failures != 0 {
+			t.Fatalf("after loss %d the item is %+v", n, q)
+		}
+		w.owns(c, "1.00", "0.001")
+	}
+	w.tell(w.start("x"), failure) // the one failure that it may have
+	w.clock.Advance(time.Second)
+	w.sweep()
+	w.start("x")
+	w.clock.Advance(30 * time.Second)
+	w.sweep()
+	o := w.stands(id, tallygate.JobFailed).Outcome
+	if o.Error.Code != tallygate.ProcessingFailed || !strings.Contains(o.Error.Message, "lost too often") || !strings.Contains(o.Error.Message, "it broke") || o.Token != "" {
+		t.Errorf("the outcome is %+v, %+v", o, o.Error)
+	}
+	w.owns(c, "1.00", "0.00")
+}
+
+func TestAnAttemptPastItsTimeLimitCountsAsAFailure(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("x", func(t *tallygate.JobType) { t.MaxAttempts, t.AttemptTimeout, t.TimeLimit = 2, time.Minute, time.Hour })
+	c := w.client("1.00", nil)
+	l := w.begin(c, "x")
+	w.keep(time.Minute)
+	w.sweep()
+	if q := w.waits(l.Job.ID); q.Failures != 1 || q.Losses != 0 || !strings.Contains(q.LastError.Message, "longer than its time limit") {
+		t.Errorf("the item is %+v", q)
+	}
+	w.clock.Advance(time.Second)
+	w.sweep()
+	w.start("x")
+	w.keep(time.Minute)
+	w.sweep()
+	if o := w.stands(l.Job.ID, tallygate.JobFailed).Outcome; o.Attempt != 2 || o.Error.Code != tallygate.ProcessingFailed || o.Token != "" {
+		t.Errorf("the outcome is %+v", o)
+	}
+	w.owns(c, "1.00", "0.00")
+}
+
+func TestAJobPastItsTimeLimitFailsWhereverItStands(t *testing.T) {
+	const limit = 2 * time.Minute
+	for _, c := range []struct {
+		name string
+		// reach takes a job that has started to where it stands at its time limit.
+		reach func(w *world, l queue.Lease, end time.Time)
+	}{
+		{"while it runs", func(w *world, l queue.Lease, end time.Time) { w.keep(end.Sub(w.clock.Now())) }},
+		{"while it is ready for another attempt", func(w *world, l queue.Lease, end time.Time) {
+			w.tell(l, release)
+			w.clock.Advance(end.Sub(w.clock.Now()))
+		}},
+		{"while it waits for its retry", func(w *world, l queue.Lease, end time.Time) {
+			w.tell(l, queue.Report{Outcome: queue.Failed, Message: "it broke", RetryAfter: limit - time.Microsecond})
+			w.clock.Advance(end.Sub(w.clock.Now()))
+		}},
+		{"after its retry became ready", func(w *world, l queue.Lease, end time.Time) {
+			w.tell(l, queue.Report{Outcome: queue.Failed, Message: "it broke", RetryAfter: limit - time.Microsecond})
+			w.clock.Advance(end.Add(-time.Microsecond).Sub(w.clock.Now()))
+			w.sweep()
+			w.stands(l.Job.ID, tallygate.JobQueued)
+			w.clock.Advance(time.Microsecond)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := testWorld(t)
+			w.jobType("x", func(t *tallygate.JobType) { t.TimeLimit, t.AttemptTimeout = limit, time.Hour })
+			client := w.client("1.00", nil)
+			w.submit(client, asked("x"))
+			w.clock.Advance(time.Hour) // in the queue it has no limit
+			w.sweep()
+			l := w.start("x")
+			c.reach(w, l, w.clock.Now().Add(limit))
+			if leases := w.lease(1, "x"); len(leases) > 0 {
+				t.Error("it was leased at its time limit")
+			}
+			w.sweep()
+			o := w.stands(l.Job.ID, tallygate.JobFailed).Outcome
+			if o.Error.Code != tallygate.ProcessingFailed || !strings.Contains(o.Error.Message, "time limit of 2m0s has passed") || o.Token != "" || o.Charged != 0 {
+				t.Errorf("the outcome is %+v, %+v", o, o.Error)
+			}
+			if tells := strings.Contains(o.Error.Message, "it broke"); tells != strings.Contains(c.name, "retry") {
+				t.Errorf("the message is %q", o.Error.Message)
+			}
+			w.owns(client, "1.00", "0.00")
+		})
+	}
+}
+
+func TestAJobRunsNotBeforeItsTime(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("x", nil)
+	c := w.client("1.00", nil)
+	later, past := asked("x"), asked("x")
+	later.RunAt, past.RunAt = w.clock.Now().Add(time.Hour), w.clock.Now().Add(-time.Hour)
+	jobs := w.submit(c, later, past)
+	first := w.start("x")
+	if first.Job.ID != jobs[1].ID {
+		t.Error("a job whose time has passed was not ready")
+	}
+	w.tell(first, success)
+	w.clock.Advance(time.Hour - time.Microsecond)
+	w.sweep()
+	for _, l := range w.lease(1, "x") {
+		t.Errorf("job %s was leased before its time", l.Job.ID)
+	}
+	w.waits(jobs[0].ID)
+	w.clock.Advance(time.Microsecond)
+	w.sweep()
+	if got := w.start("x"); got.Job.ID != jobs[0].ID {
+		t.Errorf("at its time %v was leased", got)
+	}
+	w.owns(c, "0.999", "0.001")
+}
+
+func TestOneSweepDoesAllThatIsDue(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("x", nil)
+	c := w.client("10.00", func(c *tallygate.Client) { c.Limits = tallygate.ClientLimits{} })
+	w.submit(c, many(700, "x")...)
+	if n := len(w.lease(700, "x")); n != 700 {
+		t.Fatalf("%d leases", n)
+	}
+	later := many(700, "x")
+	for i := range later {
+		later[i].RunAt = w.clock.Now().Add(time.Second)
+	}
+	w.submit(c, later...)
+	w.clock.Advance(time.Minute)
+	w.sweep()
+	if a := w.account(c); a.Running != 0 || a.Queued != 1400 {
+		t.Errorf("the account is %+v", a)
+	}
+	if n := len(w.lease(2000, "x")); n != 1400 {
+		t.Errorf("%d are ready", n)
+	}
+	w.audit()
+}
+
+func TestASweepWithNothingDueWritesNothing(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("x", nil)
+	w.begin(w.client("1.00", nil), "x")
+	counting := &countingStore{Store: w.store}
+	s := queue.New(counting, queue.Options{IDs: w.ids})
+	for range 10 {
+		if err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if counting.updates != 0 {
+		t.Errorf("%d updates", counting.updates)
+	}
+}
+
+func TestATimeLimitFinerThanTheClockEndsAJobOnce(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("x", func(t *tallygate.JobType) { t.TimeLimit = time.Second + 500*time.Nanosecond })
+	c := w.client("1.00", nil)
+	l := w.begin(c, "x")
+	w.tell(l, release)
+	for range 3 {
+		w.clock.Advance(time.Second)
+		w.sweep()
+		w.sweep()
+		w.audit()
+	}
+	w.stands(l.Job.ID, tallygate.JobFailed)
+	w.owns(c, "1.00", "0.00")
+}
