@@ -13,7 +13,7 @@ type Store interface {
 	// fn may run more than once and must have no effects outside the transaction.
 	Update(ctx context.Context, fn func(Tx) error) error
 
-	// View runs fn over one snapshot. Writing in it is an error.
+	// View runs fn over one snapshot. Writing in it is an error, and so is reading once ctx has ended.
 	View(ctx context.Context, fn func(Tx) error) error
 
 	// Delay is how long the oldest waiting Update has waited.
@@ -79,6 +79,7 @@ type JobTypeTx interface {
 	JobTypes() ([]*JobType, error) // by name
 	SaveJobType(*JobType) error
 	DeleteJobType(name string) error
+	GoneTypes() ([]string, error) // deleted ones; their jobs may still be kept
 	Price(jobType string, version int64) (Price, error)
 	NewestPriceVersion(jobType string) (int64, error)
 	SavePrice(jobType string, version int64, p Price) error
@@ -102,15 +103,16 @@ type JobTx interface {
 	InsertOutcome(*Outcome) error
 	Job(JobID) (*Job, error) // with its queue item or outcome
 	Outcome(JobID) (*Outcome, error)
-	// Jobs lists newest first. It looks at a bounded number of rows, so that it may return fewer than the limit
-	// although more follow; next is empty when none do.
+	// Jobs lists newest first. It looks at a bounded number of rows and bytes, so that it may return fewer than the
+	// limit although more follow; next is empty when none do.
 	Jobs(f JobFilter, p Page) (jobs []*Job, next string, err error)
 	// CountUsage adds one ended job to its client's usage of the day.
 	CountUsage(*Outcome) error
 	// Usage is a client's use by day and type within [from, to), oldest first.
 	Usage(c ClientID, from, to time.Time) ([]Usage, error)
 	// EndedJobs walks the outcomes in the order of their writing, from after a number: those of the type that ended
-	// before the time, and the number to go on from. It looks at a bounded number of rows.
+	// before the time, and the number to go on from. It looks at a bounded number of rows. It passes by those of the
+	// future, written while the clock was ahead: a walk from the start finds them when their time has come.
 	EndedJobs(jobType string, before time.Time, after int64, limit int) (ended []EndedJob, last int64, err error)
 	// DeleteJob removes an ended job, its outcome and its events. Its ledger entries stay.
 	DeleteJob(ClientID, JobID) error
@@ -171,7 +173,7 @@ type Idempotency struct {
 type IdempotencyTx interface {
 	Idempotency(ClientID, string) (*Idempotency, error)
 	InsertIdempotency(*Idempotency) error
-	DeleteIdempotency(before time.Time, limit int) (int, error)
+	DeleteIdempotency(before time.Time, limit int) (int, error) // oldest first; those of the future keep none from going
 }
 
 // SettingTx keeps what holds for the whole store, such as its currency.

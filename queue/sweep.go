@@ -154,18 +154,28 @@ func (s *Service) ripen(tx tallygate.Tx, did *change, q *tallygate.QueueItem) er
 // retention remembers how far each type's ended jobs have been walked.
 type retention map[string]int64
 
-// upkeep removes what is older than its type keeps it, and old idempotency records, in bounded batches.
+// upkeep removes what is older than its type keeps it (a deleted type as long as the default), and old idempotency records, in bounded batches.
 func (s *Service) upkeep(ctx context.Context, walk retention) error {
-	var types []*tallygate.JobType
-	err := s.store.View(ctx, func(tx tallygate.Tx) (err error) {
-		types, err = tx.JobTypes()
+	kept := map[string]time.Duration{}
+	err := s.store.View(ctx, func(tx tallygate.Tx) error {
+		types, err := tx.JobTypes()
+		if err != nil {
+			return err
+		}
+		gone, err := tx.GoneTypes()
+		for _, name := range gone {
+			kept[name] = Defaults().Retention
+		}
+		for _, t := range types {
+			kept[t.Name] = t.Retention
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, t := range types {
-		if err := s.removeEnded(ctx, t, walk); err != nil {
+	for jobType, retention := range kept {
+		if err := s.removeEnded(ctx, jobType, retention, walk); err != nil {
 			return err
 		}
 	}
@@ -181,15 +191,12 @@ func (s *Service) upkeep(ctx context.Context, walk retention) error {
 	return nil
 }
 
-func (s *Service) removeEnded(ctx context.Context, t *tallygate.JobType, walk retention) error {
-	if t.Retention == 0 {
-		return nil
-	}
+func (s *Service) removeEnded(ctx context.Context, jobType string, kept time.Duration, walk retention) error {
 	for ctx.Err() == nil {
 		var ended []tallygate.EndedJob
-		last := walk[t.Name]
+		last := walk[jobType]
 		err := s.store.View(ctx, func(tx tallygate.Tx) (err error) {
-			ended, last, err = tx.EndedJobs(t.Name, tx.Now().Add(-t.Retention), walk[t.Name], removeBatch)
+			ended, last, err = tx.EndedJobs(jobType, tx.Now().Add(-kept), walk[jobType], removeBatch)
 			return err
 		})
 		if err != nil {
@@ -208,10 +215,10 @@ func (s *Service) removeEnded(ctx context.Context, t *tallygate.JobType, walk re
 				return err
 			}
 		}
-		if last == walk[t.Name] {
+		if last == walk[jobType] {
 			return nil
 		}
-		walk[t.Name] = last
+		walk[jobType] = last
 	}
 	return ctx.Err()
 }

@@ -49,6 +49,13 @@ func (tx *Tx) DeleteJobType(name string) error {
 	return tx.exec(`DELETE FROM job_types WHERE name = $1`, name)
 }
 
+// GoneTypes lists the types that were deleted and not defined again.
+func (tx *Tx) GoneTypes() (names []string, err error) {
+	err = tx.conn.Query(`SELECT DISTINCT job_type FROM prices WHERE job_type NOT IN (SELECT name FROM job_types) ORDER BY job_type`,
+		func(r Row) error { names = append(names, r.Text(0)); return nil })
+	return names, err
+}
+
 // Price returns what a version of the type's price was.
 func (tx *Tx) Price(jobType string, version int64) (tallygate.Price, error) {
 	key := priceKey{jobType, version}
