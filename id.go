@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The typed identifiers are a prefix and 26 characters of Crockford's base32 in lower case, which sort by the time of
-// their making (the ULID layout: 48 bits of Unix milliseconds, then 80 random bits).
+// ClientID and its like are typed identifiers: a prefix and 26 characters of Crockford's base32 in lower case, which sort
+// by the time of their making (the ULID layout: 48 bits of Unix milliseconds, then 80 random bits).
 type (
 	ClientID string // cl_…
 	KeyID    string // key_…
