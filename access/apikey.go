@@ -22,7 +22,7 @@ var (
 // addresses, expiry and limit, as does an operator's key for the operator; for others the operator may grant whatever
 // a client may hold. Wider is INSUFFICIENT_PERMISSIONS.
 func (s *Service) CreateKey(ctx context.Context, m Mutation, id tallygate.ClientID, in NewKey, encode EncodeKey) (Effect, error) {
-	wanted, err := in.read(id == tallygate.OperatorClientID, s.now())
+	wanted, err := in.read(m.Actor, id, s.now())
 	if err != nil {
 		return Effect{}, err
 	}
@@ -40,6 +40,9 @@ func (s *Service) CreateKey(ctx context.Context, m Mutation, id tallygate.Client
 		}
 		key := *wanted
 		key.ClientID = client.ID
+		if actor.ClientID == client.ID && !actor.Rate.Unlimited() {
+			key.LimitKey = limitKey(actor) // a limited key gains nothing by making others
+		}
 		return s.insertKey(tx, client, &key, secret, actor.ID, encode)
 	})
 }
@@ -163,7 +166,9 @@ func (s *Service) newKeyID(now time.Time) tallygate.KeyID {
 func (s *Service) insertKey(tx tallygate.Tx, client *tallygate.Client, k *tallygate.APIKey, secret string, actor tallygate.KeyID, encode EncodeKey) (outcome, error) {
 	now := tx.Now()
 	k.ID = s.newKeyID(now)
-	k.LimitKey = k.ID
+	if k.LimitKey == "" {
+		k.LimitKey = k.ID
+	}
 	k.SecretHash = hashSecret(secret)
 	k.CreatedAt = stamp(now)
 	if err := tx.InsertKey(k); err != nil {
@@ -183,7 +188,8 @@ func (s *Service) keyChanged(tx tallygate.Tx, client *tallygate.Client, id, acto
 	return outcome{client: client.ID, key: id, revision: revision}, s.tell(tx, kind, client.ID, string(id), actor, data)
 }
 
-// changeKey runs a decision about one key of a client.
+// changeKey runs a decision about one key of a client. An operator's key that changes a client's key has to be one that
+// may change clients.
 func (s *Service) changeKey(ctx context.Context, m Mutation, clientID tallygate.ClientID, id tallygate.KeyID,
 	decide func(tx tallygate.Tx, actor *tallygate.APIKey, client *tallygate.Client, key *tallygate.APIKey) (outcome, error),
 ) (Effect, error) {
@@ -198,6 +204,9 @@ func (s *Service) changeKey(ctx context.Context, m Mutation, clientID tallygate.
 				return outcome{}, err
 			}
 			owner = key.ClientID
+		}
+		if owner != actor.ClientID && m.Actor.Operator() && !actor.Permissions.Has(tallygate.ClientsWrite) {
+			return outcome{}, lacks(tallygate.ClientsWrite)
 		}
 		client, err := s.clientOf(tx, m.Actor, owner)
 		if err != nil {

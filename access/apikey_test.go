@@ -307,3 +307,28 @@ func TestKeysAreReadPerClient(t *testing.T) {
 	_, err = h.service.Keys(t.Context(), c.ID, tallygate.Page{After: "x", Limit: 2})
 	wantCode(t, err, tallygate.InvalidParameter, "cursor")
 }
+
+func TestOperatorsChangeClientsKeysOnlyWithClientsWrite(t *testing.T) {
+	h := newHouse(t)
+	theirs, _ := h.key(h.client("Acme").ID, NewKey{})
+	ours, text := h.key(tallygate.OperatorClientID, NewKey{Permissions: []string{"keys:write"}})
+	narrow := h.caller(text)
+	for _, owner := range []tallygate.ClientID{"", theirs.ClientID} {
+		_, err := h.service.RotateKey(t.Context(), h.as(narrow), owner, theirs.ID, 0, func(*tallygate.APIKey, string) []byte { return nil })
+		wantCode(t, err, tallygate.InsufficientPermissions, "clients:write")
+		_, err = h.service.RevokeKey(t.Context(), h.as(narrow), owner, theirs.ID, func(*tallygate.APIKey) []byte { return nil })
+		wantCode(t, err, tallygate.InsufficientPermissions, "clients:write")
+	}
+	_, err := h.service.RevokeKey(t.Context(), h.as(narrow), "", ours.ID, func(*tallygate.APIKey) []byte { return nil })
+	h.must(err)
+}
+
+func TestAClientsKeyIsToldThatItMayNotGrantWhatIsTheOperators(t *testing.T) {
+	h := newHouse(t)
+	client := h.client("Acme").ID
+	_, text := h.key(client, NewKey{})
+	for _, name := range []string{"work", "preset:operator"} {
+		_, _, err := h.createKey(h.caller(text), client, NewKey{Permissions: []string{name}})
+		wantCode(t, err, tallygate.InsufficientPermissions, "work")
+	}
+}

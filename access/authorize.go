@@ -15,9 +15,13 @@ func (s *Service) Authorize(c *Caller, p tallygate.Permission) error {
 		return errOperatorsOnly
 	}
 	if !c.Key.Permissions.Has(p) {
-		return tallygate.Errorf(tallygate.InsufficientPermissions, "it lacks %s; use a key that has it", p)
+		return lacks(p)
 	}
 	return nil
+}
+
+func lacks(p tallygate.Permission) error {
+	return tallygate.Errorf(tallygate.InsufficientPermissions, "it lacks %s; use a key that has it", p)
 }
 
 // Recheck decides again about a caller inside a write transaction. It returns the client as the transaction sees it.
@@ -38,6 +42,9 @@ func (s *Service) recheck(tx tallygate.Tx, c *Caller) (*tallygate.Client, *tally
 		return nil, nil, errUnknownKey
 	}
 	if client.Revision == c.Revision {
+		if refusal := inForce(c.Key, tx.Now()); refusal != nil { // time passes without a revision
+			return nil, nil, refusal
+		}
 		return client, c.Key, nil
 	}
 	key, err := tx.Key(c.Key.ID)

@@ -20,12 +20,13 @@ type NewKey struct {
 
 const mostCIDRs = 100
 
-// read checks a request for a key and returns the key without its ID and secret.
-func (in NewKey) read(operator bool, now time.Time) (*tallygate.APIKey, error) {
+// read checks the actor's request for a key of the client and returns the key without its ID and secret. What the actor
+// may not grant is for mayGrant to refuse.
+func (in NewKey) read(actor *Caller, id tallygate.ClientID, now time.Time) (*tallygate.APIKey, error) {
 	var f faults
 	k := &tallygate.APIKey{Name: in.Name}
 	f.checkName(in.Name)
-	k.Permissions = f.readPermissions(in.Permissions, operator)
+	k.Permissions = f.readPermissions(in.Permissions, actor, id)
 	k.AllowedCIDRs = f.readCIDRs(in.AllowedCIDRs)
 	if !in.ExpiresAt.IsZero() {
 		k.ExpiresAt = stamp(in.ExpiresAt)
@@ -40,8 +41,9 @@ func (in NewKey) read(operator bool, now time.Time) (*tallygate.APIKey, error) {
 	return k, f.err()
 }
 
-func (f *faults) readPermissions(names []string, operator bool) tallygate.PermissionSet {
+func (f *faults) readPermissions(names []string, actor *Caller, id tallygate.ClientID) tallygate.PermissionSet {
 	const field = "permissions"
+	operator := id == tallygate.OperatorClientID
 	if names == nil {
 		f.lacks(field)
 		return nil
@@ -59,7 +61,7 @@ func (f *faults) readPermissions(names []string, operator bool) tallygate.Permis
 		f.rejects(field, "name at least one")
 	}
 	for _, p := range set {
-		if p.NeedsOperator() && !operator {
+		if p.NeedsOperator() && !operator && actor.Operator() {
 			f.rejects(field, "%s is for operators' keys; a client's may hold %s", p, join(tallygate.PermissionSet(tallygate.ClientPermissions)))
 			break
 		}

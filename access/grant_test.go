@@ -37,7 +37,7 @@ func TestAKeyGrantsOnlyWhatItHas(t *testing.T) {
 		"within":                 {within, 0, ""},
 		"narrower":               {change(func(k *NewKey) { k.Rate = rate(1, 1); k.ExpiresAt = in(time.Minute) }), 0, ""},
 		"a permission more":      {change(func(k *NewKey) { k.Permissions = []string{"jobs:read", "jobs:write"} }), tallygate.InsufficientPermissions, "jobs:write"},
-		"an operator's":          {change(func(k *NewKey) { k.Permissions = []string{"work"} }), tallygate.InvalidParameter, "work"},
+		"an operator's":          {change(func(k *NewKey) { k.Permissions = []string{"work"} }), tallygate.InsufficientPermissions, "permissions: work"},
 		"any address":            {change(func(k *NewKey) { k.AllowedCIDRs = nil }), tallygate.InsufficientPermissions, "every address"},
 		"a wider network":        {change(func(k *NewKey) { k.AllowedCIDRs = []string{"203.0.112.0/23"} }), tallygate.InsufficientPermissions, "203.0.112.0/23"},
 		"one network of another": {change(func(k *NewKey) { k.AllowedCIDRs = []string{"203.0.113.1", "192.0.2.1"} }), tallygate.InsufficientPermissions, "192.0.2.1/32"},

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tallygate/tallygate"
@@ -18,7 +20,7 @@ func (s *Service) Limit(ctx context.Context, c *Caller, cost int64) (ratelimit.D
 	if cost != 1 || checks == nil {
 		checks = c.limits(cost)
 	}
-	return s.take(ctx, cost, checks...)
+	return s.take(ctx, checks...)
 }
 
 // limits are the checks of a call. Keys of one chain of rotations share a limit, so that rotating doubles nothing.
@@ -41,20 +43,33 @@ func limitKey(k *tallygate.APIKey) tallygate.KeyID {
 	return k.LimitKey
 }
 
-// LimitType takes the cost from what the job type allows each client. The operator's client has no limit.
-func (s *Service) LimitType(ctx context.Context, c *Caller, t *tallygate.JobType, cost int64) (ratelimit.Decision, error) {
-	if c.Operator() || t.Rate.Unlimited() {
+// TypeCost is what a call costs of a job type's limit.
+type TypeCost struct {
+	Type *tallygate.JobType
+	Cost int64
+}
+
+// LimitTypes takes the costs from what the job types allow each client, all or none. The operator's client has no limit.
+func (s *Service) LimitTypes(ctx context.Context, c *Caller, costs []TypeCost) (ratelimit.Decision, error) {
+	if c.Operator() {
 		return ratelimit.Decision{}, nil
 	}
-	return s.take(ctx, cost, ratelimit.Check{
-		Key: "job_type:" + t.Name + ":" + string(c.Client.ID), Name: "job_type", Limit: t.Rate, Cost: cost,
-	})
+	checks := make([]ratelimit.Check, 0, len(costs))
+	for _, t := range costs {
+		if !t.Type.Rate.Unlimited() {
+			checks = append(checks, ratelimit.Check{
+				Key: "job_type:" + t.Type.Name + ":" + string(c.Client.ID), Name: "job_type", Limit: t.Type.Rate, Cost: t.Cost,
+			})
+		}
+	}
+	slices.SortFunc(checks, func(a, b ratelimit.Check) int { return strings.Compare(a.Key, b.Key) })
+	return s.take(ctx, checks...)
 }
 
 // limitOwners say in a refusal whose limit it is.
 var limitOwners = map[string]string{"client": "the client", "key": "the API key", "job_type": "the job type"}
 
-func (s *Service) take(ctx context.Context, cost int64, checks ...ratelimit.Check) (ratelimit.Decision, error) {
+func (s *Service) take(ctx context.Context, checks ...ratelimit.Check) (ratelimit.Decision, error) {
 	if len(checks) == 0 {
 		return ratelimit.Decision{}, nil
 	}
@@ -66,12 +81,22 @@ func (s *Service) take(ctx context.Context, cost int64, checks ...ratelimit.Chec
 	if d.Never() {
 		refusal.Final = true
 		refusal.Detail = fmt.Sprintf("this call counts as %d requests and the limit of %s lets %d pass at once, so that it is never admitted; split it",
-			cost, limitOwners[d.Name], d.Limit.Burst)
+			mostOf(checks, d), limitOwners[d.Name], d.Limit.Burst)
 		return d, refusal
 	}
 	refusal.Detail = fmt.Sprintf("the limit of %s is %s; wait %s",
 		limitOwners[d.Name], describe(d.Limit), roundUp(d.RetryAfter))
 	return d, refusal
+}
+
+// mostOf is the cost that the decision's limit never admits.
+func mostOf(checks []ratelimit.Check, d ratelimit.Decision) (most int64) {
+	for _, check := range checks {
+		if check.Name == d.Name && check.Limit == d.Limit {
+			most = max(most, check.Cost)
+		}
+	}
+	return most
 }
 
 func describe(l tallygate.RateLimit) string {

@@ -91,7 +91,7 @@ func TestOperatorHasNoLimitButItsKeysOwn(t *testing.T) {
 		if err != nil || d != (ratelimit.Decision{}) {
 			t.Fatalf("%+v, %v", d, err)
 		}
-		if d, err = h.service.LimitType(t.Context(), h.operator, typ, 100); err != nil || d != (ratelimit.Decision{}) {
+		if d, err = h.service.LimitTypes(t.Context(), h.operator, []TypeCost{{typ, 100}}); err != nil || d != (ratelimit.Decision{}) {
 			t.Fatalf("%+v, %v", d, err)
 		}
 	}
@@ -111,7 +111,7 @@ func TestLimitTypeIsPerClientAndType(t *testing.T) {
 	other := &tallygate.JobType{Name: "text.other", Rate: rate(1, 1)}
 	free := &tallygate.JobType{Name: "text.free"}
 	limit := func(text string, typ *tallygate.JobType, cost int64) error {
-		_, err := h.service.LimitType(t.Context(), h.caller(text), typ, cost)
+		_, err := h.service.LimitTypes(t.Context(), h.caller(text), []TypeCost{{typ, cost}})
 		return err
 	}
 	h.must(limit(one, stats, 2))
@@ -120,5 +120,44 @@ func TestLimitTypeIsPerClientAndType(t *testing.T) {
 	h.must(limit(one, other, 1))
 	for range 100 {
 		h.must(limit(one, free, 1000))
+	}
+}
+
+func TestLimitTypesTakeFromAllOrFromNone(t *testing.T) {
+	h := newHouse(t)
+	_, text := h.key(h.client("Acme").ID, NewKey{})
+	wide, narrow := &tallygate.JobType{Name: "b.wide", Rate: rate(0.01, 10)}, &tallygate.JobType{Name: "a.narrow", Rate: rate(0.01, 1)}
+	limit := func(costs ...TypeCost) error {
+		_, err := h.service.LimitTypes(t.Context(), h.caller(text), costs)
+		return err
+	}
+	h.must(limit(TypeCost{narrow, 1}))
+	for range 20 {
+		wantCode(t, limit(TypeCost{wide, 1}, TypeCost{narrow, 1}), tallygate.RateLimitExceeded, "1 at once")
+	}
+	wantCode(t, limit(TypeCost{wide, 11}, TypeCost{narrow, 1}), tallygate.RateLimitExceeded, "counts as 11 requests")
+	h.must(limit(TypeCost{wide, 10}))
+}
+
+func TestALimitedKeySharesItsLimitWithTheKeysItMakes(t *testing.T) {
+	h := newHouse(t)
+	client := h.client("Acme").ID
+	_, text := h.key(client, NewKey{Rate: rate(0.01, 2)})
+	made, madeText, err := h.createKey(h.caller(text), client, NewKey{Permissions: []string{"keys:write"}, Rate: rate(0.01, 2)})
+	h.must(err)
+	_, lastText, err := h.createKey(h.caller(madeText), client, NewKey{Permissions: []string{"keys:write"}, Rate: rate(0.01, 2)})
+	h.must(err)
+	for _, one := range []string{text, madeText} {
+		_, err = h.service.Limit(t.Context(), h.caller(one), 1)
+		h.must(err)
+	}
+	_, err = h.service.Limit(t.Context(), h.caller(lastText), 1)
+	wantCode(t, err, tallygate.RateLimitExceeded, "the API key")
+
+	_, free := h.key(client, NewKey{})
+	own, _, err := h.createKey(h.caller(free), client, NewKey{Permissions: []string{"jobs:read"}, Rate: rate(1, 1)})
+	h.must(err)
+	if own.LimitKey != own.ID || made.LimitKey == made.ID {
+		t.Errorf("limits are kept under %s for %s and %s for %s", own.LimitKey, own.ID, made.LimitKey, made.ID)
 	}
 }

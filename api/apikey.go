@@ -133,6 +133,11 @@ func (c *call) getKey() error {
 	if err != nil {
 		return err
 	}
+	if k.ClientID != c.caller.Client.ID { // only an operator comes here
+		if err := c.server.opt.Access.Authorize(c.caller, tallygate.ClientsRead); err != nil {
+			return err
+		}
+	}
 	return c.send(c.encodeKey(k))
 }
 

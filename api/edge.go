@@ -42,6 +42,7 @@ type call struct {
 	status  int // of the answer, once it has begun
 	read    bool
 	parked  bool
+	waiting bool          // it holds one of the places of requests that wait
 	headers [slots]string // backs the header values of this answer alone
 }
 
@@ -143,6 +144,7 @@ func (c *call) pass() error {
 	if err := s.opt.Access.Authorize(caller, c.route.permission); err != nil {
 		return err
 	}
+	c.ctx = access.WithCaller(c.ctx, caller)
 	if c.route.kind == waits {
 		return c.route.handle(c)
 	}
@@ -201,7 +203,7 @@ func (c *call) attrs() []slog.Attr {
 func (c *call) logError(e *tallygate.Error) {
 	level := slog.LevelError
 	switch {
-	case !headersOf[e.Code].own || e == overloaded || e == goingDown:
+	case !headersOf[e.Code].own || e == overloaded || e == waitsFull || e == goingDown:
 		return
 	case c.left():
 		level = slog.LevelDebug

@@ -141,7 +141,7 @@ func newNames() *names {
 }
 
 var (
-	changing = regexp.MustCompile(`tg_live_[0-9a-z_]{66}|\b(job|cl|key|ent|evt|lease)_[0-9a-hjkmnp-tv-z]{26}\b|"next_cursor": "[^"]+"`)
+	changing = regexp.MustCompile(`tg_live_[0-9a-z_]{66}|\b(job|cl|key|ent|evt)_[0-9a-hjkmnp-tv-z]{26}\b|\blease_[0-9A-Z]{26}\b|"next_cursor": "[^"]+"`)
 	held     = regexp.MustCompile(`\{[a-z]+_[0-9]+\}`)
 )
 

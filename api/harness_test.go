@@ -92,12 +92,13 @@ func newHouse(t testing.TB, now func() time.Time, adapt func(*Options)) *house {
 	})
 	ids := new(tallygate.IDs)
 	h := &house{t: t, store: store, now: now, keys: map[string]string{}}
-	h.queue = queue.New(store, queue.Options{IDs: ids, Jitter: func(d time.Duration) time.Duration { return d }})
 	gate := access.New(store, access.Options{Now: now, IDs: ids, Currency: "USD"})
+	guarded := gate.Guard(store)
+	h.queue = queue.New(guarded, queue.Options{IDs: ids, Jitter: func(d time.Duration) time.Duration { return d }})
 	if h.operator, _, err = gate.Bootstrap(ctx, ""); err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Access: gate, Ledger: ledger.New(store, ids), Queue: h.queue, Now: now}
+	opt := Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Access: gate, Ledger: ledger.New(guarded, ids), Queue: h.queue, Now: now}
 	if adapt != nil {
 		adapt(&opt)
 	}

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/access"
 	"github.com/tallygate/tallygate/queue"
 )
 
@@ -54,30 +56,79 @@ func (c *call) submitJob() error {
 	if err != nil {
 		return err
 	}
-	sub := o.submission()
-	if c.faults.any() {
-		c.checkInput(&sub)
-	}
-	if err := c.checked(); err != nil {
+	subs := []queue.Submission{o.submission()}
+	if err := c.checkedJobs(queue.Submit{Jobs: subs}); err != nil {
 		return err
 	}
-	jobs, replayed, err := c.submit(queue.Submit{Jobs: []queue.Submission{sub}})
+	if err := c.mayWait(wait); err != nil {
+		return err
+	}
+	jobs, replayed, err := c.submit(queue.Submit{Jobs: subs})
 	if err != nil {
 		return err
 	}
 	c.markReplayed(replayed)
-	// From here on the job exists: whatever happens, the answer is the job as it is known.
-	return c.sendJob(c.await(jobs[0], wait))
+	// From here on the job exists: whatever happens, the answer is the job as it is known. A caller that may no longer
+	// call learns no more than that it was accepted.
+	j, err := c.await(jobs[0], wait)
+	if err != nil {
+		j = jobs[0]
+	}
+	return c.sendJob(j)
 }
 
-// checkInput adds to the faults of a request those of the job's input, so that all are reported together.
-func (c *call) checkInput(sub *queue.Submission) {
-	if sub.Input == nil || sub.Type == "" {
-		return
+// checkedJobs is checked for a request that asks for jobs: the faults of their inputs are reported together with its
+// own, and before any of them that a type is not open to the client. Where the request has no faults of its own it
+// leaves the rest to the queue, which checks the same.
+func (c *call) checkedJobs(sub queue.Submit) error {
+	c.checkRest()
+	if !c.faults.any() {
+		return nil
 	}
-	if _, err := c.server.opt.Queue.Quote(c.ctx, c.caller.Client, *sub); err != nil {
-		c.faults.join(err)
+	known := map[string]bool{}
+	for i := range sub.Jobs {
+		name := sub.Jobs[i].Type
+		if _, looked := known[name]; looked {
+			continue
+		}
+		t, err := c.server.opt.Queue.Type(c.ctx, name)
+		if known[name] = err == nil; err != nil {
+			continue
+		}
+		if err := c.mayUse(t); err != nil {
+			return err
+		}
 	}
+	for i := range sub.Jobs {
+		j := &sub.Jobs[i]
+		if !known[j.Type] || j.Input == nil {
+			continue
+		}
+		if _, err := c.server.opt.Queue.Quote(c.ctx, c.caller.Client, *j); err != nil {
+			if sub.Batch {
+				err = within("/jobs/"+strconv.Itoa(i), err)
+			}
+			c.faults.join(err)
+		}
+	}
+	return c.faults.err()
+}
+
+// within places the faults of one job in its batch.
+func within(at string, err error) error {
+	e := *tallygate.AsError(err)
+	if strings.HasPrefix(e.Detail, "/") {
+		e.Detail = at + strings.ReplaceAll(e.Detail, "; /", "; "+at+"/")
+	}
+	return &e
+}
+
+// mayUse refuses a type that is not open to the caller.
+func (c *call) mayUse(t *tallygate.JobType) error {
+	if c.caller.Operator() || t.OpenTo(c.caller.Client.ID) {
+		return nil
+	}
+	return tallygate.Errorf(tallygate.AuthorizationFailed, "job type %s is not open to this client", t.Name)
 }
 
 // submitBatch is POST /v1/jobs/batch.
@@ -99,16 +150,18 @@ func (c *call) submitBatch() error {
 			one, ok := newObject(&c.faults, at, value)
 			if !ok {
 				c.faults.invalid(at, "must be an object")
+				subs = append(subs, queue.Submission{}) // each stands at its place in the list
 				continue
 			}
 			subs = append(subs, one.submission())
 			one.done()
 		}
 	}
-	if err := c.checked(); err != nil {
+	batch := queue.Submit{Jobs: subs, Batch: true}
+	if err := c.checkedJobs(batch); err != nil {
 		return err
 	}
-	jobs, replayed, err := c.submit(queue.Submit{Jobs: subs, Batch: true})
+	jobs, replayed, err := c.submit(batch)
 	if err != nil {
 		return err
 	}
@@ -134,7 +187,8 @@ func (c *call) submit(sub queue.Submit) (jobs []*tallygate.Job, replayed bool, e
 	return c.server.opt.Queue.Submit(ctx, sub)
 }
 
-// limitTypes takes the jobs from what their types allow each client. Types that do not exist are the queue's to refuse.
+// limitTypes takes the jobs from what their types allow each client, all or none. Types that do not exist are the
+// queue's to refuse.
 func (c *call) limitTypes(ctx context.Context, subs []queue.Submission) error {
 	if c.caller.Operator() {
 		return nil
@@ -143,18 +197,15 @@ func (c *call) limitTypes(ctx context.Context, subs []queue.Submission) error {
 	for i := range subs {
 		counts[subs[i].Type]++
 	}
+	var costs []access.TypeCost
 	for name, n := range counts {
-		t, err := c.server.opt.Queue.Type(ctx, name)
-		if err != nil || t.Rate.Unlimited() {
-			continue
-		}
-		decision, err := c.server.opt.Access.LimitType(ctx, c.caller, t, n)
-		c.tighten(decision)
-		if err != nil {
-			return err
+		if t, err := c.server.opt.Queue.Type(ctx, name); err == nil && !t.Rate.Unlimited() {
+			costs = append(costs, access.TypeCost{Type: t, Cost: n})
 		}
 	}
-	return nil
+	decision, err := c.server.opt.Access.LimitTypes(ctx, c.caller, costs)
+	c.tighten(decision)
+	return err
 }
 
 // recheck decides again, inside a transaction, whether the caller may still do what it does.
@@ -163,21 +214,27 @@ func (c *call) recheck(tx tallygate.Tx) (*tallygate.Client, error) {
 }
 
 // await waits at most d for the job's end and returns the job as it is then known. The wait ends early with the
-// caller's connection and with the drain.
-func (c *call) await(j *tallygate.Job, d time.Duration) *tallygate.Job {
+// caller's connection and with the drain. Its only error is that the caller may not wait, or may no longer call.
+func (c *call) await(j *tallygate.Job, d time.Duration) (*tallygate.Job, error) {
 	if d <= 0 || j.Status().Ended() {
-		return j
+		return j, nil
+	}
+	if err := c.mayWait(d); err != nil {
+		return nil, err
 	}
 	ctx, done := c.park(d)
 	later, err := c.server.opt.Queue.Wait(ctx, j.ID, d)
 	done()
-	if err == nil {
-		return later
+	if err != nil && !access.Refused(err) {
+		later, err = c.server.opt.Queue.Job(access.Parked(c.ctx), j.ID)
 	}
-	if later, err = c.server.opt.Queue.Job(c.ctx, j.ID); err == nil {
-		return later
+	switch {
+	case err == nil:
+		return later, nil
+	case access.Refused(err):
+		return nil, err
 	}
-	return j
+	return j, nil
 }
 
 func (c *call) sendJob(j *tallygate.Job) error {
@@ -216,7 +273,10 @@ func (c *call) getJob() error {
 	if err != nil {
 		return err
 	}
-	return c.sendJob(c.await(j, wait))
+	if j, err = c.await(j, wait); err != nil {
+		return err
+	}
+	return c.sendJob(j)
 }
 
 // getResult is GET /v1/jobs/{id}/result.

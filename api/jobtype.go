@@ -148,8 +148,8 @@ func (c *call) getType() error {
 	if err != nil {
 		return err
 	}
-	if !c.caller.Operator() && !t.OpenTo(c.caller.Client.ID) {
-		return tallygate.Errorf(tallygate.AuthorizationFailed, "job type %s is not open to this client", t.Name)
+	if err := c.mayUse(t); err != nil {
+		return err
 	}
 	return c.sendType(t)
 }
@@ -293,7 +293,7 @@ func (c *call) quote() error {
 		return err
 	}
 	sub := o.submission()
-	if err := c.checked(); err != nil {
+	if err := c.checkedJobs(queue.Submit{Jobs: []queue.Submission{sub}}); err != nil {
 		return err
 	}
 	t, err := c.server.opt.Queue.Quote(c.ctx, c.caller.Client, sub)

@@ -57,6 +57,12 @@ func (c *call) value(need bodyNeed) ([]byte, error) {
 // checked ends the checks of the request: nothing unknown may be left in its body and query, and its Idempotency-Key
 // has to be one. It reports the faults found so far.
 func (c *call) checked() error {
+	c.checkRest()
+	return c.faults.err()
+}
+
+// checkRest notes the faults of what nobody has asked for so far.
+func (c *call) checkRest() {
 	if c.root != nil {
 		c.root.done()
 	}
@@ -66,7 +72,6 @@ func (c *call) checked() error {
 	if c.route.takesKey {
 		c.checkIdempotency()
 	}
-	return c.faults.err()
 }
 
 const maxIdempotencyKey = 255

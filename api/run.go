@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/access"
 	"github.com/tallygate/tallygate/queue"
 )
 
@@ -14,34 +15,50 @@ const defaultRunWait = 30 * time.Second
 // is answered 503. With an Idempotency-Key the next try joins the same job; without one nobody could ever find the job
 // again, so it is abandoned first: it ends, and its hold is released, before the answer goes out.
 func (c *call) run() error {
+	name := c.r.PathValue("type")
+	if t, err := c.server.opt.Queue.Type(c.ctx, name); err == nil {
+		if err := c.mayUse(t); err != nil {
+			return err
+		}
+	}
 	wait := c.query().duration("wait", defaultRunWait, maxWait)
 	input, err := c.value(mustBeThere)
 	if err != nil {
 		return err
 	}
-	sub := queue.Submission{Type: c.r.PathValue("type"), Input: input, Metadata: emptyObject}
-	if err := c.checked(); err != nil {
+	sub := queue.Submit{Jobs: []queue.Submission{{Type: name, Input: input, Metadata: emptyObject}}}
+	if err := c.checkedJobs(sub); err != nil {
 		return err
 	}
-	jobs, replayed, err := c.submit(queue.Submit{Jobs: []queue.Submission{sub}})
+	if err := c.mayWait(wait); err != nil {
+		return err
+	}
+	jobs, replayed, err := c.submit(sub)
 	if err != nil {
 		return err
 	}
 	c.markReplayed(replayed)
-	j := c.await(jobs[0], wait)
+	j, refusal := c.await(jobs[0], wait)
+	if refusal != nil {
+		j = jobs[0]
+	}
 	if !j.Status().Ended() && c.record.Key == "" {
-		// The caller may have left; its job has to be abandoned all the same.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.server.opt.HandlerTimeout)
+		// The caller may have left or may no longer call; its job has to be abandoned all the same.
+		server := access.WithCaller(context.WithoutCancel(c.ctx), nil)
+		ctx, cancel := context.WithTimeout(server, c.server.opt.HandlerTimeout)
 		defer cancel()
 		if j, err = c.abandon(ctx, j.ID); err != nil {
 			return err
 		}
-		if j.Status() == tallygate.JobCancelled {
+		if refusal == nil && j.Status() == tallygate.JobCancelled {
 			return &tallygate.Error{
 				Code: tallygate.ServiceUnavailable, RetryAfter: time.Second,
 				Detail: "the job did not end within " + short(wait) + " and was cancelled; give more time with ?wait=, or send an Idempotency-Key so that the next try joins the same job",
 			}
 		}
+	}
+	if refusal != nil {
+		return refusal
 	}
 	if !j.Status().Ended() {
 		c.setHeader("X-Tallygate-Job-Id", slotJobID, string(j.ID))

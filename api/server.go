@@ -30,10 +30,12 @@ type Options struct {
 	AllowedOrigins []string       // browsers' origins that may call, exact, or "*" for any
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 
-	MaxBody     int64                // bytes of one request body; default 4 MiB
-	MaxInFlight int                  // requests at work at once, long polls aside; default 2,000
-	ShedDelay   time.Duration        // new requests are refused while a write waits longer for the store; default 1 s
-	StoreDelay  func() time.Duration // how long the oldest waiting write has waited; nil: not looked at
+	MaxBody        int64                // bytes of one request body; default 4 MiB
+	MaxInFlight    int                  // requests at work at once, those that wait on purpose aside; default 2,000
+	MaxWaits       int                  // waits, streams and lease polls at once; default 20,000
+	MaxClientWaits int                  // of those, one client's; default 1,000
+	ShedDelay      time.Duration        // new requests are refused while a write waits longer for the store; default 1 s
+	StoreDelay     func() time.Duration // how long the oldest waiting write has waited; nil: not looked at
 
 	BodyTimeout    time.Duration // from the first byte of a request to the last of its body; default 30 s
 	HandlerTimeout time.Duration // for a request that does not wait on purpose; default 20 s
@@ -51,6 +53,8 @@ type Options struct {
 const (
 	DefaultMaxBody        = 4 << 20
 	DefaultMaxInFlight    = 2000
+	DefaultMaxWaits       = 20_000
+	DefaultMaxClientWaits = 1000
 	DefaultShedDelay      = time.Second
 	DefaultBodyTimeout    = 30 * time.Second
 	DefaultHandlerTimeout = 20 * time.Second
@@ -77,6 +81,7 @@ type Server struct {
 
 	inFlight atomic.Int64 // requests at work
 	inHand   atomic.Int64 // those and the ones that wait on purpose
+	places   places
 	life     context.Context // ends with Drain
 	drain    context.CancelFunc
 
@@ -95,6 +100,8 @@ func New(opt Options) *Server {
 	setDefault(&opt.Currency, DefaultCurrency)
 	setDefault(&opt.MaxBody, DefaultMaxBody)
 	setDefault(&opt.MaxInFlight, DefaultMaxInFlight)
+	setDefault(&opt.MaxWaits, DefaultMaxWaits)
+	setDefault(&opt.MaxClientWaits, DefaultMaxClientWaits)
 	setDefault(&opt.ShedDelay, DefaultShedDelay)
 	setDefault(&opt.BodyTimeout, DefaultBodyTimeout)
 	setDefault(&opt.HandlerTimeout, DefaultHandlerTimeout)

@@ -40,6 +40,11 @@ func (c *call) streamEvents() error {
 	if err != nil {
 		return err
 	}
+	if !j.Status().Ended() && c.r.Method != http.MethodHead {
+		if err := c.mayWait(longestFeed); err != nil {
+			return err
+		}
+	}
 	h := c.w.Header()
 	h["Content-Type"] = eventStreamType
 	h["Cache-Control"] = noCache

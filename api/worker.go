@@ -51,6 +51,9 @@ func (c *call) lease() error {
 	if err := c.checked(); err != nil {
 		return err
 	}
+	if err := c.mayWait(req.Wait); err != nil {
+		return err
+	}
 	ctx, done := c.park(req.Wait)
 	leases, err := c.server.opt.Queue.Lease(ctx, req)
 	done()
@@ -220,6 +223,9 @@ func (c *call) report() error {
 	var wait time.Duration
 	if next != nil {
 		wait = next.Wait
+	}
+	if err := c.mayWait(wait); err != nil {
+		return err
 	}
 	ctx, done := c.park(wait)
 	results, leases, err := c.server.opt.Queue.Report(ctx, reports, next)

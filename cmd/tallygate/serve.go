@@ -107,8 +107,9 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, erro
 	s := &server{config: c, log: log, store: store}
 	ids := new(tallygate.IDs)
 	s.access = access.New(store, access.Options{IDs: ids, Currency: c.Currency, FailedAuth: c.failedAuth(), Log: log})
-	s.ledger = ledger.New(store, ids)
-	s.queue = queue.New(store, queue.Options{IDs: ids, Log: log, Handlers: handlerNames()})
+	guarded := s.access.Guard(store) // callers are decided about again where something is done for them
+	s.ledger = ledger.New(guarded, ids)
+	s.queue = queue.New(guarded, queue.Options{IDs: ids, Log: log, Handlers: handlerNames()})
 	s.executor = executor.New(executor.Options{Queue: s.queue, Handlers: builtinHandlers(), Log: log})
 	s.api = api.New(api.Options{
 		Access: s.access, Ledger: s.ledger, Queue: s.queue,
