@@ -177,9 +177,7 @@ func (c *call) submitBatch() error {
 func (c *call) submit(sub queue.Submit) (jobs []*tallygate.Job, replayed bool, err error) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.server.opt.HandlerTimeout)
 	defer cancel()
-	if err := c.limitTypes(ctx, sub.Jobs); err != nil {
-		return nil, false, err
-	}
+	sub.Admit = func() error { return c.limitTypes(ctx, sub.Jobs) }
 	sub.Client = c.caller.Client
 	sub.Actor = c.caller.Key.ID
 	sub.Recheck = c.recheck

@@ -149,3 +149,26 @@ func TestARepeatedCancelAnswersTheJobAsItIsNow(t *testing.T) {
 		t.Errorf("%+v, replayed %v, %v", job, replayed, err)
 	}
 }
+
+func TestARepeatedSubmitIsReplayedWhateverWouldRefuseItNow(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("x", priced("0.10", tallygate.CancelChargeNone))
+	c := w.client("1.00", nil)
+	most := amount("0.10")
+	sub := submission(c, queue.Submission{Type: "x", Input: []byte("{}"), Metadata: []byte("{}"), MaxCost: &most})
+	sub.Idempotency = tallygate.Idempotency{ClientID: c.ID, Key: "k"}
+	first, replayed, err := w.queue.Submit(t.Context(), sub)
+	if err != nil || replayed {
+		t.Fatalf("replayed %v, %v", replayed, err)
+	}
+	w.jobType("x", priced("5.00", tallygate.CancelChargeNone)) // past max_cost and balance
+	sub.Admit = func() error { return tallygate.Errorf(tallygate.RateLimitExceeded, "no more of this type") }
+	again, replayed, err := w.queue.Submit(t.Context(), sub)
+	if err != nil || !replayed || again[0].ID != first[0].ID {
+		t.Fatalf("replayed %v, %v", replayed, err)
+	}
+	sub.Idempotency.Key = "another"
+	if _, _, err := w.queue.Submit(t.Context(), sub); !tallygate.IsCode(err, tallygate.RateLimitExceeded) {
+		t.Errorf("a fresh submit: %v", err)
+	}
+}

@@ -29,6 +29,7 @@ type Submit struct {
 	// about the client or its keys has changed since.
 	Recheck     func(tallygate.Tx) (*tallygate.Client, error)
 	Idempotency tallygate.Idempotency // no key: no record
+	Admit       func() error          // has the last word before the jobs are looked at; nil: nothing to say. A replay needs no leave
 	Jobs        []Submission
 	Batch       bool // name faults by their place in the batch
 }
@@ -42,6 +43,11 @@ func (s *Service) Submit(ctx context.Context, sub Submit) (jobs []*tallygate.Job
 	// What was accepted is replayed whatever has become of its type, price or limits since.
 	if jobs, replayed, err = s.Replay(ctx, sub.Idempotency); replayed || err != nil {
 		return jobs, replayed, err
+	}
+	if sub.Admit != nil {
+		if err := sub.Admit(); err != nil {
+			return nil, false, err
+		}
 	}
 	for range 3 {
 		types, err := s.prepare(ctx, sub)

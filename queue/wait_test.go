@@ -37,15 +37,26 @@ type waiting[T any] struct {
 	value T
 	err   error
 	took  time.Duration
-	done  bool
+	ended chan struct{}
+}
+
+// done reports whether the call has returned. The rest is to be read only after it has.
+func (a *waiting[T]) done() bool {
+	select {
+	case <-a.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func await[T any](call func() (T, error)) *waiting[T] {
-	a := &waiting[T]{}
+	a := &waiting[T]{ended: make(chan struct{})}
 	begun := time.Now()
 	go func() {
 		a.value, a.err = call()
-		a.took, a.done = time.Since(begun), true
+		a.took = time.Since(begun)
+		close(a.ended)
 	}()
 	synctest.Wait()
 	return a
@@ -80,14 +91,14 @@ func TestAWaitReturnsOnceTheJobHasEnded(t *testing.T) {
 					t.Fatal(err)
 				}
 				synctest.Wait()
-				if a.done {
+				if a.done() {
 					t.Fatalf("it returned before the end: %+v, %v", a.value, a.err)
 				}
 				time.Sleep(7 * time.Second)
 				end(w, l)
 				synctest.Wait()
-				if !a.done || a.err != nil || !a.value.Status().Ended() || a.took != 7*time.Second {
-					t.Errorf("returned %v after %s: %+v, %v", a.done, a.took, a.value, a.err)
+				if !a.done() || a.err != nil || !a.value.Status().Ended() || a.took != 7*time.Second {
+					t.Errorf("returned %v after %s: %+v, %v", a.done(), a.took, a.value, a.err)
 				}
 			})
 		})
@@ -118,13 +129,13 @@ func TestAWaitEndsWithTheJobAsItIs(t *testing.T) {
 				ctx, leave := context.WithCancel(context.Background())
 				defer leave()
 				a := await(func() (*tallygate.Job, error) { return w.queue.Wait(ctx, id, time.Minute) })
-				if a.done {
+				if a.done() {
 					t.Fatal("it did not wait")
 				}
 				c.end(w, leave)
 				synctest.Wait()
-				if !a.done || a.err != nil || a.value.Status() != tallygate.JobQueued || a.took != c.took {
-					t.Errorf("returned %v after %s: %+v, %v", a.done, a.took, a.value, a.err)
+				if !a.done() || a.err != nil || a.value.Status() != tallygate.JobQueued || a.took != c.took {
+					t.Errorf("returned %v after %s: %+v, %v", a.done(), a.took, a.value, a.err)
 				}
 			})
 		})
@@ -214,14 +225,14 @@ func TestALeaseWaitsForWhatBecomesReady(t *testing.T) {
 				w.jobType("x", nil)
 				ready := c.prepare(w, w.client("1.00", nil))
 				a := w.worker(context.Background(), time.Hour, "x")
-				if a.done {
+				if a.done() {
 					t.Fatalf("it did not wait: %d leases, %v", len(a.value), a.err)
 				}
 				ready()
 				time.Sleep(c.within)
 				synctest.Wait()
-				if !a.done || len(a.value) != 1 || a.err != nil {
-					t.Errorf("after %s: returned %v, %d leases, %v", c.within, a.done, len(a.value), a.err)
+				if !a.done() || len(a.value) != 1 || a.err != nil {
+					t.Errorf("after %s: returned %v, %d leases, %v", c.within, a.done(), len(a.value), a.err)
 				}
 				w.queue.Stop()
 				w.audit()
@@ -248,8 +259,8 @@ func TestALeaseEndsEmpty(t *testing.T) {
 				a := w.worker(ctx, 30*time.Second, "x")
 				c.end(w, leave)
 				synctest.Wait()
-				if !a.done || len(a.value) != 0 || a.err != nil || a.took != c.took {
-					t.Errorf("returned %v after %s: %d leases, %v", a.done, a.took, len(a.value), a.err)
+				if !a.done() || len(a.value) != 0 || a.err != nil || a.took != c.took {
+					t.Errorf("returned %v after %s: %d leases, %v", a.done(), a.took, len(a.value), a.err)
 				}
 			})
 		})
@@ -308,8 +319,8 @@ func TestEveryJobFindsOneOfTheWorkersThatWait(t *testing.T) {
 				wg.Wait()
 				synctest.Wait()
 				for i, a := range workers {
-					if !a.done || len(a.value) != 1 {
-						t.Errorf("worker %d: returned %v, %d leases, %v", i, a.done, len(a.value), a.err)
+					if !a.done() || len(a.value) != 1 {
+						t.Errorf("worker %d: returned %v, %d leases, %v", i, a.done(), len(a.value), a.err)
 					}
 				}
 				w.queue.Stop()
@@ -332,8 +343,34 @@ func TestAWakeUpThatAServedWorkerNoLongerNeedsReachesAnother(t *testing.T) {
 				}
 				hooked.after = func() { w.submit(c, asked("x")) } // while the served one still stands on the list
 				served := w.worker(context.Background(), time.Hour, "x")
-				if !served.done || len(served.value) != 1 || !patient.done || len(patient.value) != 1 {
+				if !served.done() || len(served.value) != 1 || !patient.done() || len(patient.value) != 1 {
 					t.Errorf("served: %d leases, %v; patient: %d leases, %v", len(served.value), served.err, len(patient.value), patient.err)
+				}
+				w.queue.Stop()
+			})
+		})
+	}
+}
+
+func TestAWakeUpForOneTypeThatWasUsedForAnotherReachesTheNext(t *testing.T) {
+	for round := range 10 { // either worker may be woken first
+		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.jobType("x", nil)
+				w.jobType("y", nil)
+				c := w.client("1.00", nil)
+				elsewhere := queue.New(w.store, queue.Options{IDs: w.ids})
+				w.worker(context.Background(), time.Hour, "x", "y")
+				picky := w.worker(context.Background(), time.Hour, "y")
+				urgent := asked("x")
+				urgent.Priority = 9
+				if _, _, err := elsewhere.Submit(context.Background(), submission(c, urgent)); err != nil { // which wakes nobody here
+					t.Fatal(err)
+				}
+				w.submit(c, asked("y")) // which wakes one, who may take x
+				synctest.Wait()
+				if !picky.done() || len(picky.value) != 1 {
+					t.Errorf("the worker that does nothing else has %d leases, %v", len(picky.value), picky.err)
 				}
 				w.queue.Stop()
 			})
@@ -353,7 +390,7 @@ func TestABatchWakesAsManyWorkersAsItNeeds(t *testing.T) {
 		synctest.Wait()
 		served := 0
 		for _, a := range workers {
-			if a.done {
+			if a.done() {
 				served += len(a.value)
 			}
 		}
@@ -375,8 +412,8 @@ func TestAWorkerThatWaitsIsNotServedATypeThatIsNoLongerForIt(t *testing.T) {
 		w.submit(c, asked("x"))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if !a.done || len(a.value) != 0 || a.err != nil {
-			t.Errorf("returned %v, %d leases, %v", a.done, len(a.value), a.err)
+		if !a.done() || len(a.value) != 0 || a.err != nil {
+			t.Errorf("returned %v, %d leases, %v", a.done(), len(a.value), a.err)
 		}
 	})
 }

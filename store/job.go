@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"strconv"
 	"time"
@@ -119,45 +120,67 @@ func (tx *Tx) Job(id tallygate.JobID) (*tallygate.Job, error) {
 		}, string(id))
 }
 
-// scanned bounds how many jobs one page of a list looks at.
-const scanned = 5000
+// A page of a list looks at so many jobs, parses so many bytes of metadata and reads so many of inputs and results.
+const (
+	scanned   = 5000
+	pageBytes = 8 << 20
+)
+
+// errEnough ends a query whose further rows nobody needs.
+var errEnough = errors.New("enough rows")
 
 // Jobs lists newest first; see tallygate.JobTx.
 func (tx *Tx) Jobs(f tallygate.JobFilter, p tallygate.Page) (jobs []*tallygate.Job, next string, err error) {
 	sql, args := jobsQuery(f, p)
 	type candidate struct{ id, cursor string }
 	var fit []candidate
-	looked, last := 0, ""
+	looked, parsed, last := 0, 0, ""
 	err = tx.conn.Query(sql, func(r Row) error {
-		if looked, last = looked+1, r.Text(1); len(fit) <= p.Limit && r.Int64(2) != 0 && hasMembers(r.Bytes(3), f.Metadata) {
-			fit = append(fit, candidate{r.Text(0), last})
+		looked, last = looked+1, r.Text(1)
+		if r.Int64(2) != 0 {
+			metadata := r.Bytes(3)
+			parsed += len(metadata)
+			if hasMembers(metadata, f.Metadata) {
+				fit = append(fit, candidate{r.Text(0), last})
+			}
+		}
+		if len(fit) > p.Limit || parsed >= pageBytes {
+			return errEnough
 		}
 		return nil
 	}, args...)
-	if err != nil {
-		return nil, "", err
-	}
 	switch {
+	case err != nil && !errors.Is(err, errEnough):
+		return nil, "", err
 	case len(fit) > p.Limit:
 		fit = fit[:p.Limit]
 		next = fit[len(fit)-1].cursor
-	case looked == scanned:
+	case err != nil || looked == scanned:
 		next = last
 	}
-	for _, c := range fit {
+	read := 0
+	for i, c := range fit {
 		j, err := tx.Job(tallygate.JobID(c.id))
 		if err != nil {
 			return nil, "", err
 		}
-		if j != nil {
-			jobs = append(jobs, j)
+		if j == nil {
+			continue
+		}
+		jobs = append(jobs, j)
+		if read += len(j.Input); j.Outcome != nil {
+			read += len(j.Outcome.Result)
+		}
+		if read >= pageBytes && i < len(fit)-1 {
+			return jobs, c.cursor, nil
 		}
 	}
 	return jobs, next, nil
 }
 
 // jobsQuery walks the narrowest index that holds what the filter asks for and tells of each job on the way its ID, its
-// cursor, whether it fits, and its metadata. $1 is the client, empty for all; $2 the cursor.
+// cursor, whether it fits, and the metadata where the filter asks for members. $1 is the client, empty for all; $2 the
+// cursor. The cursor of a client's list is always a job of that client.
 func jobsQuery(f tallygate.JobFilter, p tallygate.Page) (string, []any) {
 	const newest = "~" // sorts after every ID
 	from := `FROM jobs j LEFT JOIN outcomes o ON o.job_id = j.id LEFT JOIN queue q ON q.job_id = j.id`
@@ -166,10 +189,14 @@ func jobsQuery(f tallygate.JobFilter, p tallygate.Page) (string, []any) {
 	if p.After != "" {
 		after = p.After
 	}
+	live := f.Status == tallygate.JobQueued || f.Status == tallygate.JobRunning
 	switch {
-	case f.Status == tallygate.JobQueued || f.Status == tallygate.JobRunning:
+	case live && f.ClientID == "":
 		from = `FROM queue q JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id LEFT JOIN outcomes o ON o.job_id = ''`
 		walk, cursor = `q.job_id < $2`, `q.job_id`
+	case live: // the jobs of the client that are not older than the oldest live one of all
+		from = `FROM jobs j LEFT JOIN outcomes o ON o.job_id = '' LEFT JOIN queue q ON q.job_id = j.id`
+		walk += ` AND j.id >= (SELECT MIN(job_id) FROM queue)`
 	case f.ClientID == "":
 		walk, cursor = `j.number < $2`, `j.number`
 		number, err := strconv.ParseInt(p.After, 10, 64)
@@ -181,9 +208,14 @@ func jobsQuery(f tallygate.JobFilter, p tallygate.Page) (string, []any) {
 		from = `FROM outcomes o JOIN jobs j ON j.client_id = o.client_id AND j.id = o.job_id LEFT JOIN queue q ON q.job_id = ''`
 		walk, cursor = `o.client_id = $1 AND o.status <> 'succeeded' AND o.status = $4 AND o.job_id < $2`, `o.job_id`
 	}
-	sql := `SELECT j.id, ` + cursor + `, CASE WHEN ($1 = '' OR j.client_id = $1) AND ($3 = '' OR j.type = $3)
-			AND ($4 = '' OR COALESCE(o.status, CASE q.state WHEN 2 THEN 'running' ELSE 'queued' END) = $4)
-			AND ($5 = 0 OR j.created_at >= $5) AND ($6 = 0 OR j.created_at < $6) THEN 1 ELSE 0 END, j.metadata
+	const fits = `($1 = '' OR j.client_id = $1) AND ($3 = '' OR j.type = $3)
+			AND ($4 = '' OR COALESCE(o.status, CASE WHEN q.state = 2 THEN 'running' WHEN q.state < 2 THEN 'queued' END) = $4)
+			AND ($5 = 0 OR j.created_at >= $5) AND ($6 = 0 OR j.created_at < $6)`
+	metadata := `''`
+	if len(f.Metadata) > 0 {
+		metadata = `CASE WHEN ` + fits + ` THEN j.metadata END`
+	}
+	sql := `SELECT j.id, ` + cursor + `, CASE WHEN ` + fits + ` THEN 1 ELSE 0 END, ` + metadata + `
 		` + from + ` WHERE ` + walk + ` ORDER BY ` + cursor + ` DESC LIMIT $7`
 	return sql, []any{string(f.ClientID), after, f.Type, string(f.Status), micros(f.CreatedAfter), micros(f.CreatedBefore), scanned}
 }
@@ -260,19 +292,20 @@ func (tx *Tx) Usage(c tallygate.ClientID, from, to time.Time) ([]tallygate.Usage
 }
 
 // EndedJobs walks at most limit outcomes in the order of their writing and returns those of the type that ended before
-// the time. It stops at the first that ended later, so that the walk goes on from there when its time has come.
+// the time. It stops at the first that ended later, so that the walk goes on from there when its time has come. Those of
+// the future were written while the clock was ahead: it passes them by, and a walk from the start finds them later.
 func (tx *Tx) EndedJobs(jobType string, before time.Time, after int64, limit int) (ended []tallygate.EndedJob, last int64, err error) {
 	last = after
-	err = tx.conn.Query(`SELECT number, job_id, type, client_id FROM outcomes WHERE number > $1 AND number <=
+	err = tx.conn.Query(`SELECT number, job_id, type, client_id, finished_at FROM outcomes WHERE number > $1 AND number <=
 			COALESCE((SELECT MIN(number) - 1 FROM (SELECT number, finished_at FROM outcomes WHERE number > $1 ORDER BY number LIMIT $3) AS near
-				WHERE finished_at >= $2), $4)
+				WHERE finished_at >= $2 AND finished_at <= $5), $4)
 			ORDER BY number LIMIT $3`, func(r Row) error {
 		last = r.Int64(0)
-		if r.Text(2) == jobType {
+		if r.Text(2) == jobType && r.Int64(4) < micros(before) {
 			ended = append(ended, tallygate.EndedJob{ID: tallygate.JobID(r.Text(1)), ClientID: tallygate.ClientID(r.Text(3))})
 		}
 		return nil
-	}, after, micros(before), limit, int64(math.MaxInt64))
+	}, after, micros(before), limit, int64(math.MaxInt64), micros(tx.now))
 	return ended, last, err
 }
 

@@ -59,13 +59,15 @@ func (tx *Tx) InsertIdempotency(rec *tallygate.Idempotency) error {
 		string(rec.ClientID), rec.Key, rec.RequestHash[:], joinJobs(rec.Jobs), rec.Body, micros(rec.CreatedAt))
 }
 
-// DeleteIdempotency removes at most limit records that are older than the time, oldest first.
+// DeleteIdempotency removes at most limit records that are older than the time, oldest first. It passes by those of the
+// future, written while the clock was ahead: they go later.
 func (tx *Tx) DeleteIdempotency(before time.Time, limit int) (int, error) {
 	if err := tx.wrote(); err != nil {
 		return 0, err
 	}
 	n, err := tx.conn.Exec(`DELETE FROM idempotency WHERE number IN
-		(SELECT number FROM (SELECT number, created_at FROM idempotency ORDER BY number LIMIT $2) AS oldest WHERE created_at < $1)`,
-		micros(before), limit)
+		(SELECT number FROM (SELECT number, created_at FROM idempotency WHERE created_at <= $3
+			ORDER BY number LIMIT $2) AS oldest WHERE created_at < $1)`,
+		micros(before), limit, micros(tx.now))
 	return int(n), err
 }

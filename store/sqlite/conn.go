@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -14,6 +15,7 @@ import (
 type conn struct {
 	*sqlite.Conn
 	statements map[string]*sqlite.Stmt
+	caller     context.Context // of the View under way, whose queries end with it; nil for none
 }
 
 func newConn(c *sqlite.Conn) *conn {
@@ -77,26 +79,38 @@ func (c *conn) Exec(sql string, args ...any) (int64, error) {
 	return int64(c.Changes()), translate(err)
 }
 
-// Query calls scan for each row.
-func (c *conn) Query(sql string, scan func(store.Row) error, args ...any) error {
+// Query calls scan for each row, as long as the caller waits. Looking before each row costs nanoseconds, where SQLite's
+// own interrupt costs a goroutine, and suffices: no query of a View goes far without a row.
+func (c *conn) Query(sql string, scan func(store.Row) error, args ...any) (err error) {
 	stmt, err := c.bind(sql, args)
 	if err != nil {
 		return translate(err)
 	}
-	for err == nil {
-		var more bool
-		if more, err = stmt.Step(); !more {
-			break
+	defer func() { // also after a panic of scan
+		if reset := stmt.Reset(); err == nil {
+			err = translate(reset)
 		}
-		if failed := scan(row{stmt}); failed != nil {
-			_ = stmt.Reset() // the scan's error is the one to tell
-			return failed
+	}()
+	for {
+		if err := c.abandoned(); err != nil {
+			return err
+		}
+		more, err := stmt.Step()
+		if err != nil || !more {
+			return translate(err)
+		}
+		if err := scan(row{stmt}); err != nil {
+			return err
 		}
 	}
-	if reset := stmt.Reset(); err == nil {
-		err = reset
+}
+
+// abandoned is the error of a View whose caller has left.
+func (c *conn) abandoned() error {
+	if c.caller == nil || c.caller.Err() == nil {
+		return nil
 	}
-	return translate(err)
+	return &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "the caller left before all was read", Err: c.caller.Err()}
 }
 
 // row reads the columns of the statement's current row.

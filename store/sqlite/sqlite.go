@@ -23,7 +23,7 @@ import (
 type Options struct {
 	Path    string
 	Now     func() time.Time // the clock of transactions; time.Now when nil
-	Readers int              // connections for reading; twice the processors when 0
+	Readers int              // connections for reading; four for each processor and at least 8 when 0
 	Log     *slog.Logger     // for what happens in the background; slog.Default() when nil
 }
 
@@ -87,7 +87,7 @@ func (s *Store) open(ctx context.Context, opt Options) error {
 	c.SetInterrupt(nil)
 	readers := opt.Readers
 	if readers <= 0 {
-		readers = 2 * runtime.GOMAXPROCS(0)
+		readers = max(8, 4*runtime.GOMAXPROCS(0))
 	}
 	s.readers = make(chan *conn, readers)
 	for range readers {
@@ -148,13 +148,17 @@ func (s *Store) Update(ctx context.Context, fn func(tallygate.Tx) error) error {
 // Delay is how long the oldest waiting update has waited.
 func (s *Store) Delay() time.Duration { return s.committer.Delay() }
 
-// View runs fn over one snapshot, on a reader of the pool.
+// View runs fn over one snapshot, on a reader of the pool. Its reading fails once ctx has ended.
 func (s *Store) View(ctx context.Context, fn func(tallygate.Tx) error) error {
 	c, err := s.reader(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { s.readers <- c }()
+	c.caller = ctx
+	defer func() {
+		c.caller = nil
+		s.readers <- c
+	}()
 	return view(c, s.now(), fn)
 }
 

@@ -8,12 +8,15 @@ import (
 	"github.com/tallygate/tallygate"
 )
 
-// endJob inserts a job of the type that ended so long after noon.
+// longAgo is where the walks' times begin: all of them are past at noon.
+var longAgo = noon.Add(-1000 * time.Hour)
+
+// endJob inserts a job of the type that ended so long after the beginning.
 func (f *fixture) endJob(jobType string, after time.Duration) tallygate.EndedJob {
 	f.Helper()
 	j := f.newJob("cl_a", jobType)
 	o := outcome(j)
-	o.FinishedAt = noon.Add(after)
+	o.FinishedAt = longAgo.Add(after)
 	f.update(func(tx tallygate.Tx) error { return ended(tx, j, o) })
 	return tallygate.EndedJob{ID: j.ID, ClientID: "cl_a"}
 }
@@ -28,7 +31,7 @@ func (w *endedWalk) on(f *fixture, before time.Duration, limit int) (found []tal
 	f.Helper()
 	f.view(func(tx tallygate.Tx) error {
 		for {
-			page, last, err := tx.EndedJobs(w.jobType, noon.Add(before), w.last, limit)
+			page, last, err := tx.EndedJobs(w.jobType, longAgo.Add(before), w.last, limit)
 			if err != nil {
 				return err
 			}
@@ -62,7 +65,7 @@ var endedJobCases = []testCase{
 			before time.Duration
 			want   []tallygate.EndedJob
 		}{
-			{&walkX, 0, nil},                       // nothing ended before noon
+			{&walkX, 0, nil},                       // nothing ended before the beginning
 			{&walkX, 2 * time.Hour, x[:1]},         // the one at 2h ended at the time, not before
 			{&walkX, 2 * time.Hour, nil},           // once
 			{&walkX, 6 * time.Hour, x[1:4]},        // 2h, 4h, 5h
@@ -75,6 +78,28 @@ var endedJobCases = []testCase{
 			if got := step.walk.on(f, step.before, 2); !slices.Equal(got, step.want) {
 				f.Errorf("step %d found %v, want %v", i, got, step.want)
 			}
+		}
+	}},
+	{"what was written while the clock was ahead does not stop the walk, and is found later", func(f *fixture) {
+		const ahead = 2000 * time.Hour
+		for range 3 {
+			f.endJob("y", ahead)
+		}
+		first := f.endJob("x", 0)
+		late := f.endJob("x", ahead)
+		young := f.endJob("x", 2*time.Hour)
+		walk := endedWalk{jobType: "x"}
+		for _, step := range []struct {
+			before time.Duration
+			want   []tallygate.EndedJob
+		}{{time.Hour, []tallygate.EndedJob{first}}, {time.Hour, nil}, {3 * time.Hour, []tallygate.EndedJob{young}}} {
+			if got := walk.on(f, step.before, 2); !slices.Equal(got, step.want) {
+				f.Errorf("before %s it found %v, want %v", step.before, got, step.want)
+			}
+		}
+		again := endedWalk{jobType: "x"}
+		if got := again.on(f, ahead+time.Hour, 2); !slices.Equal(got, []tallygate.EndedJob{first, late, young}) {
+			f.Errorf("a later walk from the start found %v", got)
 		}
 	}},
 	{"the walk finds what ends after all that it found was removed", func(f *fixture) {

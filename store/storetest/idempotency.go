@@ -38,7 +38,7 @@ var idempotencyCases = []testCase{
 		key := func(i int) string { return fmt.Sprint("key ", i) }
 		f.update(func(tx tallygate.Tx) error {
 			for i := range 10 {
-				rec := &tallygate.Idempotency{ClientID: "cl_a", Key: key(i), CreatedAt: noon.Add(time.Duration(i) * time.Hour)}
+				rec := &tallygate.Idempotency{ClientID: "cl_a", Key: key(i), CreatedAt: longAgo.Add(time.Duration(i) * time.Hour)}
 				if err := tx.InsertIdempotency(rec); err != nil {
 					return err
 				}
@@ -48,7 +48,7 @@ var idempotencyCases = []testCase{
 		first := 0 // the oldest that is left
 		for i, step := range []struct{ hour, limit, removed int }{{0, 5, 0}, {6, 4, 4}, {6, 4, 2}, {6, 4, 0}, {100, 100, 4}} {
 			f.update(func(tx tallygate.Tx) error {
-				n, err := tx.DeleteIdempotency(noon.Add(time.Duration(step.hour)*time.Hour), step.limit)
+				n, err := tx.DeleteIdempotency(longAgo.Add(time.Duration(step.hour)*time.Hour), step.limit)
 				if err == nil && n != step.removed {
 					err = fmt.Errorf("step %d removed %d, want %d", i, n, step.removed)
 				}
@@ -64,6 +64,25 @@ var idempotencyCases = []testCase{
 					return err
 				})
 			}
+		}
+	}},
+	{"records of the future keep none of the old ones from going", func(f *fixture) {
+		f.update(func(tx tallygate.Tx) error {
+			for i, at := range []time.Duration{time.Hour, time.Hour, time.Hour, -3 * time.Hour, time.Hour, -2 * time.Hour, 0} {
+				if err := tx.InsertIdempotency(&tallygate.Idempotency{ClientID: "cl_a", Key: fmt.Sprint(i), CreatedAt: noon.Add(at)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		for _, removed := range []int{2, 0} {
+			f.update(func(tx tallygate.Tx) error {
+				n, err := tx.DeleteIdempotency(noon.Add(-time.Hour), 2)
+				if err == nil && n != removed {
+					err = fmt.Errorf("removed %d, want %d", n, removed)
+				}
+				return err
+			})
 		}
 	}},
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallygate/tallygate"
@@ -141,6 +142,9 @@ var jobCases = slices.Concat([]testCase{
 	}},
 	{"every filter of the list chooses its jobs, newest first, each once", listedByEveryFilter},
 	{"a list looks at a bounded number of rows and still finds every job", listedInBoundedScans},
+	{"a page holds a bounded number of bytes, and at least one job", listedInBoundedBytes},
+	{"a page looks at a bounded number of bytes of metadata", listedInBoundedMetadata},
+	{"a client's list of live jobs is not slowed by others' and tells nothing of them", listedWithoutTheOthers},
 }, endedJobCases)
 
 // variety is what the jobs of a list differ in.
@@ -308,5 +312,109 @@ func listedInBoundedScans(f *fixture) {
 			}
 			return err
 		})
+	}
+}
+
+func listedInBoundedBytes(f *fixture) {
+	const mib = 1 << 20
+	var want []tallygate.JobID
+	for _, size := range []struct{ input, result int }{
+		{mib, mib}, {mib, mib}, {mib, mib}, {mib, mib}, {mib, mib}, {mib, mib}, // 12 MiB
+		{9 * mib, 0}, {0, 9 * mib}, {1, 1}, {1, 1},
+	} {
+		j := f.newJob("cl_a", "x")
+		j.Input = make([]byte, size.input)
+		f.update(func(tx tallygate.Tx) error {
+			o := outcome(j)
+			o.Result = make([]byte, size.result)
+			return ended(tx, j, o)
+		})
+		want = append(want, j.ID)
+	}
+	slices.Reverse(want)
+	for _, filter := range []tallygate.JobFilter{{}, {ClientID: "cl_a"}, {ClientID: "cl_a", Status: tallygate.JobFailed}} {
+		var got []tallygate.JobID
+		var pages []int
+		f.view(func(tx tallygate.Tx) error {
+			for after := ""; ; {
+				page, next, err := tx.Jobs(filter, tallygate.Page{After: after, Limit: 10})
+				if err != nil {
+					return err
+				}
+				for _, j := range page {
+					got = append(got, j.ID)
+				}
+				pages = append(pages, len(page))
+				if next == "" || len(pages) > len(want) {
+					return nil
+				}
+				after = next
+			}
+		})
+		if !slices.Equal(got, want) || !slices.Equal(pages, []int{3, 1, 4, 2}) {
+			f.Errorf("%+v: pages of %v jobs:\n got %v\nwant %v", filter, pages, got, want)
+		}
+	}
+}
+
+func listedInBoundedMetadata(f *fixture) {
+	const n, each = 640, 16 << 10 // 10 MiB
+	variety{
+		[]tallygate.ClientID{"cl_a"}, []string{"x"}, []tallygate.JobStatus{tallygate.JobQueued},
+		[]string{`{"note":"` + strings.Repeat("n", each) + `"}`},
+	}.insert(f, n)
+	for jobType, want := range map[string]int{"x": 2, "y": 1} { // what another filter refuses is not looked at
+		f.view(func(tx tallygate.Tx) error {
+			filter := tallygate.JobFilter{ClientID: "cl_a", Type: jobType, Metadata: map[string]string{"note": "m"}}
+			jobs, pages, err := walk(tx, filter, 10)
+			if err == nil && (len(jobs) != 0 || pages != want) {
+				err = fmt.Errorf("type %s: %d jobs on %d pages, want none on %d", jobType, len(jobs), pages, want)
+			}
+			return err
+		})
+	}
+}
+
+func listedWithoutTheOthers(f *fixture) {
+	live := []tallygate.JobStatus{tallygate.JobQueued, tallygate.JobRunning}
+	insert := func(c tallygate.ClientID, n int, statuses ...tallygate.JobStatus) []*tallygate.Job {
+		return variety{[]tallygate.ClientID{c}, []string{"x"}, statuses, []string{`{}`}}.insert(f, n)
+	}
+	insert("cl_a", 5100, tallygate.JobSucceeded) // its own that ended before any live job was submitted
+	insert("cl_b", 100, live...)
+	mine := insert("cl_a", 25, live...)
+	insert("cl_b", 5100, live...)
+	for _, c := range []struct {
+		client tallygate.ClientID
+		own    []*tallygate.Job
+	}{{"cl_a", mine}, {"cl_c", nil}} {
+		for _, status := range live {
+			var want []*tallygate.Job
+			for _, j := range c.own {
+				if j.Status() == status {
+					want = append(want, j)
+				}
+			}
+			var got []*tallygate.Job
+			f.view(func(tx tallygate.Tx) error {
+				for after := ""; ; {
+					page, next, err := tx.Jobs(tallygate.JobFilter{ClientID: c.client, Status: status}, tallygate.Page{After: after, Limit: 10})
+					if err != nil {
+						return err
+					}
+					got = append(got, page...)
+					if next == "" {
+						return nil
+					}
+					if len(page) != 10 || next != string(page[9].ID) {
+						return fmt.Errorf("%s: a page of %d leads to %s", c.client, len(page), next)
+					}
+					after = next
+				}
+			})
+			if !same(got, want) {
+				f.Errorf("%s, %s: listed %d jobs, want %d", c.client, status, len(got), len(want))
+			}
+		}
 	}
 }

@@ -90,15 +90,14 @@ CREATE TABLE type_loads (
 ) WITHOUT ROWID;
 
 -- What was asked: written at submit, never changed. A wide row, so it keeps its rowid; every job stands in queue or in
--- outcomes too, which name its client, so one index serves both kinds of lookup.
+-- outcomes too, which name its client, so one index serves both kinds of lookup. What may be large stands last: whoever
+-- reads what stands before it does not walk its pages.
 CREATE TABLE jobs (
   number        INTEGER PRIMARY KEY,
   id            TEXT NOT NULL,
   client_id     TEXT NOT NULL,
   type          TEXT NOT NULL,
   priority      INTEGER NOT NULL,
-  input         BLOB NOT NULL,
-  metadata      BLOB NOT NULL,
   max_attempts  INTEGER NOT NULL,
   time_limit    INTEGER NOT NULL,
   held          INTEGER NOT NULL,
@@ -106,7 +105,9 @@ CREATE TABLE jobs (
   run_at        INTEGER NOT NULL,
   created_at    INTEGER NOT NULL,
   actor         TEXT NOT NULL,
-  event         INTEGER NOT NULL
+  event         INTEGER NOT NULL,
+  metadata      BLOB NOT NULL,
+  input         BLOB NOT NULL
 );
 CREATE UNIQUE INDEX jobs_client ON jobs (client_id, id);
 
@@ -208,8 +209,8 @@ CREATE TABLE idempotency (
   client_id    TEXT NOT NULL,
   key          TEXT NOT NULL,
   request_hash BLOB NOT NULL,
+  created_at   INTEGER NOT NULL,
   jobs         TEXT NOT NULL,
-  body         BLOB,
-  created_at   INTEGER NOT NULL
+  body         BLOB
 );
 CREATE UNIQUE INDEX idempotency_key ON idempotency (client_id, key);
