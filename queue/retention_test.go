@@ -46,14 +46,14 @@ func TestEndedJobsAreRemovedAfterTheirTypesTimeInBatches(t *testing.T) {
 		if got := listed(); got["short"] != 1201 || got["long"] != 5 {
 			t.Errorf("before their time there are %v", got)
 		}
-		counting.updates = 0
+		counting.updates.Store(0)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if got := listed(); got["short"] != 1 || got["long"] != 5 {
 			t.Errorf("after their time there are %v", got)
 		}
-		if counting.updates < 3 {
-			t.Errorf("1200 jobs were removed in %d transactions", counting.updates)
+		if counting.updates.Load() < 3 {
+			t.Errorf("1200 jobs were removed in %d transactions", counting.updates.Load())
 		}
 		w.stands(live, tallygate.JobQueued)
 		if w.account(c) != account {

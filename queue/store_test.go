@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/tallygate/tallygate"
 )
@@ -10,11 +11,11 @@ import (
 // countingStore counts updates.
 type countingStore struct {
 	tallygate.Store
-	updates int
+	updates atomic.Int64
 }
 
 func (s *countingStore) Update(ctx context.Context, fn func(tallygate.Tx) error) error {
-	s.updates++
+	s.updates.Add(1)
 	return s.Store.Update(ctx, fn)
 }
 

@@ -174,8 +174,8 @@ func TestASweepWithNothingDueWritesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if counting.updates != 0 {
-		t.Errorf("%d updates", counting.updates)
+	if n := counting.updates.Load(); n != 0 {
+		t.Errorf("%d updates", n)
 	}
 }
 
