@@ -10,6 +10,7 @@ import (
 )
 
 func TestCancellingAJobThatDoesNotRunEndsItAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, state := range []struct {
 		name  string
 		reach func(w *world, c *tallygate.Client) tallygate.JobID

@@ -39,6 +39,7 @@ func (w *world) costs(jobType string, d time.Duration) {
 }
 
 func TestANewcomerIsServedNextHoweverLongAnothersBacklog(t *testing.T) {
+	t.Parallel()
 	w := testWorld(t)
 	w.jobType("x", nil)
 	backlog := w.client("1000.00", unlimited)
@@ -64,6 +65,7 @@ func TestANewcomerIsServedNextHoweverLongAnothersBacklog(t *testing.T) {
 }
 
 func TestClientsWithEqualJobsAreServedEqually(t *testing.T) {
+	t.Parallel()
 	w := testWorld(t)
 	w.jobType("x", nil)
 	var clients []*tallygate.Client
@@ -81,6 +83,7 @@ func TestClientsWithEqualJobsAreServedEqually(t *testing.T) {
 }
 
 func TestServiceIsCountedByTheCostOfTheType(t *testing.T) {
+	t.Parallel()
 	w := testWorld(t)
 	w.jobType("slow", nil)
 	w.jobType("fast", nil)
@@ -110,6 +113,7 @@ func TestAJobCostsAtLeastAMillisecond(t *testing.T) {
 }
 
 func TestAnIdleClientSavesNothingUp(t *testing.T) {
+	t.Parallel()
 	w := testWorld(t)
 	w.jobType("x", nil)
 	busy, idle := w.client("1.00", unlimited), w.client("1.00", unlimited)

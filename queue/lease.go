@@ -32,11 +32,8 @@ type Lease struct {
 	Type      *tallygate.JobType
 }
 
-// The jobs of one answer are bounded in bytes, since a client may ask for much at once and inputs may be large.
-const (
-	maxLeased = 16 << 20 // bytes of inputs after which no further job is added
-	maxRead   = 25       // jobs that are read from a lane at once
-)
+// maxLeased bounds the jobs of one answer: bytes of inputs after which no further job is added.
+const maxLeased = 16 << 20
 
 // leasable is what one type offers to a lease.
 type leasable struct {
@@ -126,7 +123,7 @@ func (s *Service) take(tx tallygate.Tx, did *change, req LeaseRequest) ([]Lease,
 		c := waiting[0]
 		head, job, err := c.next(func(l *laneHead) (err error) {
 			share := (req.Max - len(leases) + len(waiting) - 1) / len(waiting) // more are read when they are needed
-			share = int(min(int64(share), maxRead, c.room, l.kind.room))
+			share = int(min(int64(share), c.room, l.kind.room))
 			l.jobs, err = tx.ReadyJobs(l.lane.Type, l.lane.ClientID, share)
 			return err
 		})

@@ -254,6 +254,7 @@ func TestALeaseLeavesItsCallersListAlone(t *testing.T) {
 }
 
 func TestWorkersThatRaceNeverShareAJobNorPassALimit(t *testing.T) {
+	t.Parallel()
 	w := testWorld(t)
 	const most, typeMost, clients, each = 5, 13, 4, 40
 	w.jobType("x", func(t *tallygate.JobType) { t.RunningJobs = typeMost })

@@ -23,6 +23,7 @@ import (
 //
 // A failure prints its seed and its shortest history; -rapid.seed and -rapid.failfile run it again.
 func TestTheQueueDoesWhatItsModelDoes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	histories := 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -15,6 +15,7 @@ import (
 
 // TestWhateverRacesAJobIsSettledOnce lets finish, failure, release, cancel, loss and time limits race for one job.
 func TestWhateverRacesAJobIsSettledOnce(t *testing.T) {
+	t.Parallel()
 	const seed, rounds = 1, 150
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

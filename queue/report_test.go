@@ -15,6 +15,7 @@ import (
 )
 
 func TestASuccessIsChargedByWhatWasUsed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		units   map[string]int64
@@ -103,6 +104,7 @@ func TestAJobIsChargedByThePriceItWasSubmittedUnder(t *testing.T) {
 }
 
 func TestAFailedAttemptIsTriedAgainAfterABackoff(t *testing.T) {
+	t.Parallel()
 	w := testWorld(t)
 	w.jobType("x", func(t *tallygate.JobType) { t.MaxAttempts = 12 })
 	c := w.client("1.00", nil)
@@ -138,6 +140,7 @@ func TestAFailedAttemptIsTriedAgainAfterABackoff(t *testing.T) {
 }
 
 func TestWhatAFailureMeans(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		report queue.Report

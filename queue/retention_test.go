@@ -11,6 +11,7 @@ import (
 )
 
 func TestEndedJobsAreRemovedAfterTheirTypesTimeInBatches(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, time.Now, queue.Options{})
 		counting := &countingStore{Store: w.store}

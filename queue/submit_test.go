@@ -226,6 +226,7 @@ func TestAQuoteMakesTheChecksOfASubmitAndWritesNothing(t *testing.T) {
 }
 
 func TestConcurrentSubmitsHoldNoMoreThanThereIs(t *testing.T) {
+	t.Parallel()
 	w := testWorld(t)
 	w.jobType("x", priced("75.00", tallygate.CancelChargeNone))
 	for round := range 100 {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestALostLeaseCountsApartFromFailures(t *testing.T) {
+	t.Parallel()
 	w := testWorld(t)
 	w.jobType("x", func(t *tallygate.JobType) { t.MaxAttempts = 2; t.TimeLimit = 24 * time.Hour })
 	c := w.client("1.00", nil)
@@ -140,6 +141,7 @@ func TestAJobRunsNotBeforeItsTime(t *testing.T) {
 }
 
 func TestOneSweepDoesAllThatIsDue(t *testing.T) {
+	t.Parallel()
 	w := testWorld(t)
 	w.jobType("x", nil)
 	c := w.client("10.00", func(c *tallygate.Client) { c.Limits = tallygate.ClientLimits{} })

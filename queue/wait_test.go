@@ -161,6 +161,7 @@ func TestAWaitForWhatHasEndedOrIsNotThereReturnsAtOnce(t *testing.T) {
 }
 
 func TestALeaseWaitsForWhatBecomesReady(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		// prepare leaves one job that a worker cannot have yet; ready makes it leasable.
@@ -292,6 +293,7 @@ func TestAStoppedQueueGrantsNothingMoreAndTakesReports(t *testing.T) {
 }
 
 func TestEveryJobFindsOneOfTheWorkersThatWait(t *testing.T) {
+	t.Parallel()
 	// Without background work there is no slow poll: a wake-up that goes astray leaves its worker waiting for ever.
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -330,6 +332,7 @@ func TestEveryJobFindsOneOfTheWorkersThatWait(t *testing.T) {
 }
 
 func TestAWakeUpThatAServedWorkerNoLongerNeedsReachesAnother(t *testing.T) {
+	t.Parallel()
 	for round := range 10 { // either worker may be woken
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -353,6 +356,7 @@ func TestAWakeUpThatAServedWorkerNoLongerNeedsReachesAnother(t *testing.T) {
 }
 
 func TestAWakeUpForOneTypeThatWasUsedForAnotherReachesTheNext(t *testing.T) {
+	t.Parallel()
 	for round := range 10 { // either worker may be woken first
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
 			inBubble(t, func(w *world) {

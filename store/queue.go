@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -117,15 +118,30 @@ func (tx *Tx) RemoveItem(id tallygate.JobID) error {
 	return tx.exec(`DELETE FROM queue WHERE job_id = $1`, string(id))
 }
 
-// ReadyJobs are the first of a lane that may run now: by priority, then by age. Those past their time limit are left
-// to OverdueItems.
-func (tx *Tx) ReadyJobs(jobType string, c tallygate.ClientID, limit int) ([]*tallygate.Job, error) {
-	return all(tx, `SELECT `+jobColumns+`, `+itemColumns+`
+// ReadyJobs are the first of a lane that may run now: by priority, then by age, at most limit and no more once their
+// inputs come to maxReady bytes. Those past their time limit are left to OverdueItems.
+func (tx *Tx) ReadyJobs(jobType string, c tallygate.ClientID, limit int) (jobs []*tallygate.Job, err error) {
+	size := 0
+	err = tx.conn.Query(`SELECT `+jobColumns+`, `+itemColumns+`
 		FROM queue q JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id
 		WHERE q.state = 0 AND q.type = $1 AND q.client_id = $2
 			AND (q.started_at = 0 OR q.started_at + q.time_limit / 1000 > $3)
-		ORDER BY q.priority DESC, q.job_id LIMIT $4`, scanLiveJob, jobType, string(c), micros(tx.now), limit)
+		ORDER BY q.priority DESC, q.job_id LIMIT $4`, func(r Row) error {
+		j, err := scanLiveJob(r)
+		jobs = append(jobs, j)
+		if size += len(j.Input); err == nil && size >= maxReady {
+			err = errEnough
+		}
+		return err
+	}, jobType, string(c), micros(tx.now), limit)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return jobs, err
 }
+
+// maxReady bounds the bytes of inputs that one reading of a lane brings into memory.
+const maxReady = 16 << 20
 
 // DueItems are waiting or leased and their time has come, the longest overdue first.
 func (tx *Tx) DueItems(now time.Time, limit int) ([]*tallygate.QueueItem, error) {

@@ -29,6 +29,7 @@ func beginnings(t *testing.T, path string) uint32 {
 }
 
 func TestTheLogBeginsAnewUnderContinuousWrites(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "test.db")
 	s := open(t, path, nil)
 	body := bytes.Repeat([]byte("x"), 1<<20)

@@ -196,7 +196,7 @@ func (v variety) insert(f *fixture, n int) []*tallygate.Job {
 func listedByEveryFilter(f *fixture) {
 	metadata := []string{`{}`, `{"env":"prod"}`, `{"env":"prod","team":"a","n":"1"}`, `{"env":"prod","n":1}`, `{"env":{"a":1}}`, `{"env":["prod"]}`}
 	members := []map[string]string{{}, {"env": "prod"}, {"env": "prod", "team": "a", "n": "1"}, {"env": "prod"}, {}, {}}
-	const n = 40
+	const n = 25
 	jobs := variety{
 		[]tallygate.ClientID{"cl_a", "cl_b"}, []string{"x", "y"},
 		[]tallygate.JobStatus{tallygate.JobQueued, tallygate.JobRunning, tallygate.JobSucceeded, tallygate.JobFailed, tallygate.JobCancelled},
