@@ -8,7 +8,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 step "install what is missing"
 if ! python3 -c 'import requests' 2>/dev/null; then
-	python3 -m venv .venv
+	python3 -m venv .venv 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv && python3 -m venv .venv; }
 	.venv/bin/pip install --quiet requests
 	export PATH="$PWD/.venv/bin:$PATH"
 fi
