@@ -125,4 +125,17 @@ type Lane struct {
 	Type     string
 	ClientID ClientID
 	Ready    int64 // items that may be leased now
+
+	// No ready item stands before this place, in the order of leases: whoever reads the lane begins here, and passes by
+	// what has been taken, which a database may keep in its index for a while.
+	HeadPriority int64
+	Head         JobID // empty: the beginning
 }
+
+// Before reports whether an item of the lane stands before its head.
+func (l *Lane) Before(q *QueueItem) bool {
+	return q.Priority > l.HeadPriority || q.Priority == l.HeadPriority && q.JobID < l.Head
+}
+
+// MoveHead puts the head at an item.
+func (l *Lane) MoveHead(q *QueueItem) { l.HeadPriority, l.Head = q.Priority, q.JobID }

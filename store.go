@@ -39,6 +39,49 @@ type Tx interface {
 	AuditTx
 }
 
+// Shared is a store that other nodes read and write, too.
+type Shared interface {
+	Store
+	// OnNews has fn called when others may have changed something, soon after they have, and now and then without
+	// cause. fn must not block.
+	OnNews(fn func())
+	// Leads reports whether this node is the one that does the upkeep for all.
+	Leads() bool
+	// LastEvents returns the number of each job's last event, nothing for a job that is not there.
+	LastEvents(context.Context, []JobID) (map[JobID]int64, error)
+}
+
+// Reads names rows that an Update is going to ask for. A store whose every question is a journey reads those of all the
+// calls that share a transaction in one go. It is a hint: what is not named is found all the same.
+type Reads struct {
+	Clients []ClientID
+	Jobs    []JobID // live ones
+	Keys    []IdempotencyKey
+}
+
+// IdempotencyKey names an idempotency record.
+type IdempotencyKey struct {
+	ClientID ClientID
+	Key      string
+}
+
+type readsKey struct{}
+
+// WithReads returns a context under which an Update is going to ask for the rows, too.
+func WithReads(ctx context.Context, r Reads) context.Context {
+	before := ReadsOf(ctx)
+	r.Clients = append(r.Clients, before.Clients...)
+	r.Jobs = append(r.Jobs, before.Jobs...)
+	r.Keys = append(r.Keys, before.Keys...)
+	return context.WithValue(ctx, readsKey{}, r)
+}
+
+// ReadsOf returns what the context says is going to be asked for.
+func ReadsOf(ctx context.Context) Reads {
+	r, _ := ctx.Value(readsKey{}).(Reads)
+	return r
+}
+
 // Page asks for a part of a list: at most Limit items after the cursor.
 type Page struct {
 	After string
@@ -140,10 +183,9 @@ type QueueTx interface {
 	Item(JobID) (*QueueItem, error)
 	SaveItem(*QueueItem) error
 	RemoveItem(JobID) error
-	ReadyJobs(jobType string, c ClientID, limit int) ([]*Job, error) // with their items; none past its time limit
-	DueItems(now time.Time, limit int) ([]*QueueItem, error)         // waiting or leased, and their time has come
-	OverdueItems(now time.Time, limit int) ([]*QueueItem, error)     // ready, and past their time limit
-	NextDue() (time.Time, error)                                     // zero when none waits
+	ReadyJobs(lane *Lane, limit int) ([]*Job, error)                  // from its head on, with their items; none past its time limit
+	DueItems(from, to time.Time, limit int) ([]*QueueItem, error)     // waiting or leased, whose time comes after from and by to
+	OverdueItems(from, to time.Time, limit int) ([]*QueueItem, error) // ready, and likewise past their time limit
 
 	Lane(jobType string, c ClientID) (*Lane, error) // never nil: a new lane is empty
 	ActiveLanes(jobType string) ([]*Lane, error)    // with ready items

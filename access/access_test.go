@@ -94,7 +94,7 @@ func newHouse(t *testing.T, options ...func(*Options)) *house {
 // open makes an empty store and a service over it.
 func (h *house) open(options ...func(*Options)) {
 	h.Helper()
-	store, err := sqlite.Open(h.Context(), sqlite.Options{Path: filepath.Join(h.TempDir(), "tallygate.db"), Now: h.clock.now})
+	store, err := sqlite.Open(h.Context(), sqlite.Options{Path: filepath.Join(h.TempDir(), "tallygate.db"), Now: h.clock.now, Readers: 2})
 	h.must(err)
 	h.Cleanup(func() { _ = store.Close() })
 	h.store = &watched{Store: store}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tallygate/tallygate/queue/queuetest"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected responses in testdata")
@@ -65,7 +67,7 @@ func replay(t *testing.T, file string) {
 }
 
 // exchange makes one step and returns its response in the form of the files.
-func exchange(t *testing.T, h *house, now *clock, names *names, step string) string {
+func exchange(t *testing.T, h *house, now *queuetest.Clock, names *names, step string) string {
 	t.Helper()
 	head, body, _ := strings.Cut(names.fill(step), "\n\n")
 	lines := strings.Split(strings.TrimRight(head, "\n"), "\n")

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tallygate/tallygate"
 )
 
 // clientID is the ID of the client that the key belongs to.
@@ -44,6 +46,32 @@ func TestAKeyRevokedWhileItsBodyComesChangesNothing(t *testing.T) {
 	r.Body = io.NopCloser(&lateBody{r.Body, revoke})
 	want(t, h.do(r), http.StatusUnauthorized, "REVOKED_API_KEY")
 	want(t, h.send("GET", "/v1/account", h.keys["acme"], ""), http.StatusOK, `"posted":"25.00"`)
+}
+
+func TestASubmitIsDecidedAgainInItsTransaction(t *testing.T) {
+	for name, c := range map[string]struct {
+		lose func(h *house, acme string, revoke func())
+		code tallygate.Code
+	}{
+		"revoked": {func(_ *house, _ string, revoke func()) { revoke() }, tallygate.RevokedAPIKey},
+		"suspended": {func(h *house, acme string, _ func()) {
+			h.ok("POST", "/v1/clients/"+acme+"/suspend", h.operator, "")
+		}, tallygate.SuspendedAccount},
+	} {
+		for path, body := range map[string]string{
+			"/v1/jobs": someJob, "/v1/jobs?wait=1s": someJob, "/v1/jobs/batch": `{"jobs":[` + someJob + `]}`, "/v1/run/text.stats": someInput,
+		} {
+			t.Run(name+" "+path, func(t *testing.T) {
+				h := newHouse(t, newClock().Now, nil)
+				acme := h.clientID(h.keys["acme"])
+				key, revoke := h.spare("acme", "jobs:write")
+				h.store.before = func() { c.lose(h, acme, revoke) }
+				want(t, h.send("POST", path, key, body), c.code.Status(), c.code.String())
+				want(t, h.send("GET", "/v1/clients/"+acme, h.operator, ""), http.StatusOK, `"held":"0.00"`)
+				want(t, h.send("GET", "/v1/jobs?client_id="+acme, h.operator, ""), http.StatusOK, `"data":[]`)
+			})
+		}
+	}
 }
 
 func TestARevokedWorkerGetsNoLease(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,33 +15,19 @@ import (
 	"github.com/tallygate/tallygate/access"
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/queue/queuetest"
 	"github.com/tallygate/tallygate/store/sqlite"
 )
 
-// clock is a test's own time.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
+func newClock() *queuetest.Clock {
+	return queuetest.NewClock(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
 }
 
-func newClock() *clock { return &clock{now: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-// breakable is a store that can be made to fail.
+// breakable is a store that can be made to fail, and to be changed just before a write.
 type breakable struct {
 	tallygate.Store
 	broken atomic.Bool
+	before func() // called once, before the next Update begins
 }
 
 var errBroken = &tallygate.Error{Code: tallygate.DatabaseError, Detail: "broken for a test"}
@@ -50,6 +35,10 @@ var errBroken = &tallygate.Error{Code: tallygate.DatabaseError, Detail: "broken 
 func (b *breakable) Update(ctx context.Context, fn func(tallygate.Tx) error) error {
 	if b.broken.Load() {
 		return errBroken
+	}
+	if before := b.before; before != nil {
+		b.before = nil
+		before()
 	}
 	return b.Store.Update(ctx, fn)
 }
@@ -80,7 +69,7 @@ const textStats = `{"description":"Counts words.","input_schema":{"type":"object
 func newHouse(t testing.TB, now func() time.Time, adapt func(*Options)) *house {
 	t.Helper()
 	ctx := context.Background()
-	opened, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "tallygate.db"), Now: now})
+	opened, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "tallygate.db"), Now: now, Readers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -177,17 +177,22 @@ func (c *call) submitBatch() error {
 func (c *call) submit(sub queue.Submit) (jobs []*tallygate.Job, replayed bool, err error) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.server.opt.HandlerTimeout)
 	defer cancel()
-	sub.Admit = func() error { return c.limitTypes(ctx, sub.Jobs) }
+	if costs := c.typeCosts(ctx, sub.Jobs); len(costs) > 0 {
+		sub.Admit = func() error {
+			decision, err := c.server.opt.Access.LimitTypes(ctx, c.caller, costs)
+			c.tighten(decision)
+			return err
+		}
+	}
 	sub.Client = c.caller.Client
 	sub.Actor = c.caller.Key.ID
-	sub.Recheck = c.recheck
 	sub.Idempotency = c.record
 	return c.server.opt.Queue.Submit(ctx, sub)
 }
 
-// limitTypes takes the jobs from what their types allow each client, all or none. Types that do not exist are the
+// typeCosts counts the jobs of each type that has a limit of its own for each client. Types that do not exist are the
 // queue's to refuse.
-func (c *call) limitTypes(ctx context.Context, subs []queue.Submission) error {
+func (c *call) typeCosts(ctx context.Context, subs []queue.Submission) (costs []access.TypeCost) {
 	if c.caller.Operator() {
 		return nil
 	}
@@ -195,20 +200,12 @@ func (c *call) limitTypes(ctx context.Context, subs []queue.Submission) error {
 	for i := range subs {
 		counts[subs[i].Type]++
 	}
-	var costs []access.TypeCost
 	for name, n := range counts {
 		if t, err := c.server.opt.Queue.Type(ctx, name); err == nil && !t.Rate.Unlimited() {
 			costs = append(costs, access.TypeCost{Type: t, Cost: n})
 		}
 	}
-	decision, err := c.server.opt.Access.LimitTypes(ctx, c.caller, costs)
-	c.tighten(decision)
-	return err
-}
-
-// recheck decides again, inside a transaction, whether the caller may still do what it does.
-func (c *call) recheck(tx tallygate.Tx) (*tallygate.Client, error) {
-	return c.server.opt.Access.Recheck(tx, c.caller)
+	return costs
 }
 
 // await waits at most d for the job's end and returns the job as it is then known. The wait ends early with the

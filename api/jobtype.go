@@ -263,7 +263,11 @@ func (o *object) executor(e *tallygate.Executor) {
 	case tallygate.ExecutorHTTP:
 		e.URL = strings.TrimSpace(o.requiredText("url", maxURL))
 		e.Timeout = o.duration("timeout", e.Timeout, 0, longestTime)
-		e.Secret, _ = o.text("secret", maxSecret)
+		if o.raw("secret") != nil { // null takes the stored one away; left out keeps it
+			if e.Secret, _ = o.text("secret", maxSecret); e.Secret == "" {
+				e.Secret = queue.NoSecret
+			}
+		}
 	case tallygate.ExecutorBuiltin:
 		e.Handler = o.requiredText("handler", maxHandlerName)
 	}

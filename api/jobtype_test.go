@@ -22,6 +22,19 @@ func TestADefinitionIsReadAsTheAPITakesIt(t *testing.T) {
 	}
 }
 
+func TestAnUpstreamsSecretStaysUntilItIsNamed(t *testing.T) {
+	h := newHouse(t, newClock().Now, nil)
+	for _, step := range []struct{ member, want string }{
+		{`,"secret":"first"`, "first"}, {``, "first"}, {`,"secret":null`, ""}, {``, ""}, {`,"secret":"second"`, "second"}, {`,"secret":""`, ""},
+	} {
+		h.ok("PUT", "/v1/job-types/called", h.operator, `{"executor":{"kind":"http","url":"http://worker.example"`+step.member+`}}`)
+		got, err := h.queue.Type(t.Context(), "called")
+		if err != nil || got.Executor.Secret != step.want {
+			t.Errorf("after %q the secret is %q, want %q; %v", step.member, got.Executor.Secret, step.want, err)
+		}
+	}
+}
+
 func TestFaultsOfADefinitionAreNamed(t *testing.T) {
 	for body, want := range map[string]string{
 		``:             "the body is not one JSON value: it ends too early",

@@ -107,6 +107,8 @@ func (x *Executor) Run(ctx context.Context) {
 			continue
 		case <-x.again:
 			continue
+		case <-x.queue.TypesChanged():
+			continue
 		case <-ctx.Done():
 		case <-x.leasing.Done():
 		}

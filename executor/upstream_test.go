@@ -20,8 +20,9 @@ import (
 func TestAnAnsweredJobIsChargedForItsUnits(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {
 		const input = `{"pages": [1, 2],  "as sent": "é"}`
-		var id tallygate.JobID
+		submitted := make(chan tallygate.JobID, 1)
 		w.upstream("pages.count", func(rw http.ResponseWriter, r *http.Request) {
+			id := <-submitted
 			body, _ := io.ReadAll(r.Body)
 			if r.Method != http.MethodPost || string(body) != input || r.Header.Get("Content-Type") != "application/json" {
 				w.Errorf("%s %v: %s", r.Method, r.Header, body)
@@ -42,7 +43,8 @@ func TestAnAnsweredJobIsChargedForItsUnits(t *testing.T) {
 			rw.Header().Set("X-Tallygate-Units", "page=12")
 			fmt.Fprint(rw, "\n{\"sum\": 3}\n")
 		}, func(t *tallygate.JobType) { t.Executor.Secret = "secret text" })
-		id = w.submit("pages.count", input)
+		id := w.submit("pages.count", input)
+		submitted <- id
 		o := w.ended(id)
 		if o.Status != tallygate.JobSucceeded || string(o.Result) != `{"sum": 3}` || o.Charged != 1000+12*2000 || o.Units["page"] != 12 {
 			t.Errorf("%+v", o)
@@ -267,7 +269,13 @@ func TestABodyThatNeverEndsTimesOut(t *testing.T) {
 	})
 }
 
+// roundTrip is a transport made of a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 func TestOverTCP(t *testing.T) {
+	var headRead chan struct{} // by the executor
 	for name, c := range map[string]struct {
 		upstream http.HandlerFunc // nil: nobody listens
 		message  string           // empty: the job succeeds
@@ -281,6 +289,7 @@ func TestOverTCP(t *testing.T) {
 			rw.Header().Set("Content-Length", "1000")
 			_, _ = rw.Write(bytes.Repeat([]byte(" "), 500))
 			rw.(http.Flusher).Flush()
+			<-headRead // else the reset may overtake it
 			conn, _, err := rw.(http.Hijacker).Hijack()
 			if err == nil {
 				_ = conn.(*net.TCPConn).SetLinger(0)
@@ -289,14 +298,22 @@ func TestOverTCP(t *testing.T) {
 		}, message: "the upstream's answer broke off"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := httptest.NewServer(c.upstream)
-			defer server.Close()
-			if c.upstream == nil {
-				server.Close()
+			url := "http://127.0.0.1:1" // a port that is given to nobody who asks for any
+			if c.upstream != nil {
+				server := httptest.NewServer(c.upstream)
+				defer server.Close()
+				url = server.URL
 			}
 			w := newWorld(t, Options{})
+			headRead = make(chan struct{}, 1)
+			transport := w.executor.client.Transport
+			w.executor.client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				res, err := transport.RoundTrip(r)
+				headRead <- struct{}{}
+				return res, err
+			})
 			w.define("x", func(t *tallygate.JobType) {
-				t.Executor = tallygate.Executor{Kind: tallygate.ExecutorHTTP, URL: server.URL, Timeout: time.Minute}
+				t.Executor = tallygate.Executor{Kind: tallygate.ExecutorHTTP, URL: url, Timeout: time.Minute}
 				t.MaxAttempts = 1
 			})
 			w.executor.lookAgain()

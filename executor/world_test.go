@@ -16,6 +16,7 @@ import (
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/queue/queuetest"
 	"github.com/tallygate/tallygate/store/sqlite"
 )
 
@@ -191,10 +192,15 @@ func (w *world) upstream(name string, handler http.HandlerFunc, change func(*tal
 
 func (w *world) submit(jobType, input string) tallygate.JobID {
 	w.Helper()
+	return w.submitFor(time.Time{}, jobType, input)
+}
+
+// submitFor submits a job that waits for its time, so that nobody can do it before the test is ready.
+func (w *world) submitFor(runAt time.Time, jobType, input string) tallygate.JobID {
+	w.Helper()
 	jobs, _, err := w.queue.Submit(context.Background(), queue.Submit{
-		Client:  w.client,
-		Recheck: func(tx tallygate.Tx) (*tallygate.Client, error) { return tx.Client(w.client.ID) },
-		Jobs:    []queue.Submission{{Type: jobType, Input: []byte(input), Metadata: []byte("{}")}},
+		Client: w.client,
+		Jobs:   []queue.Submission{{Type: jobType, Input: []byte(input), RunAt: runAt, Metadata: []byte("{}")}},
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -247,21 +253,9 @@ func (w *world) events(id tallygate.JobID, kind string) []string {
 	return data
 }
 
-// audit fails the test where the ledger does not add up.
 func (w *world) audit() {
 	w.Helper()
-	err := w.store.View(context.Background(), func(tx tallygate.Tx) error {
-		report, err := tx.Audit()
-		if err == nil {
-			for _, f := range report.Findings {
-				w.Errorf("audit: %s: %s: %s", f.Statement, f.Subject, f.Detail)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
+	queuetest.Audit(w, w.store)
 }
 
 func (w *world) wantFailure(o *tallygate.Outcome, code tallygate.Code, message string, attempts int64) {
@@ -269,6 +263,25 @@ func (w *world) wantFailure(o *tallygate.Outcome, code tallygate.Code, message s
 	if o.Status != tallygate.JobFailed || o.Error.Code != code || o.Error.Message != message || o.Attempt != attempts || o.Charged != 0 {
 		w.Errorf("job %s is %s after %d attempts, charged %s: %+v; want %s %q after %d", o.Type, o.Status, o.Attempt, o.Charged, o.Error, code, message, attempts)
 	}
+}
+
+// gauge counts what goes on at once and keeps the most.
+type gauge struct {
+	mu        sync.Mutex
+	now, most int64
+}
+
+func (g *gauge) move(by int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.now += by
+	g.most = max(g.most, g.now)
+}
+
+func (g *gauge) peak() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.most
 }
 
 // pipes is a network in memory, since real connections would hold up a bubble's time.

@@ -43,7 +43,11 @@ func TestANewcomerIsServedNextHoweverLongAnothersBacklog(t *testing.T) {
 	w := testWorld(t)
 	w.jobType("x", nil)
 	backlog := w.client("1000.00", unlimited)
-	for range 10 {
+	batches := 10
+	if raceDetector {
+		batches = 1
+	}
+	for range batches {
 		w.submit(backlog, many(1000, "x")...)
 	}
 	w.serve(50, "x")

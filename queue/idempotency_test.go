@@ -75,6 +75,41 @@ func TestARepeatedSubmitIsAnsweredWhateverHasBecomeOfItsType(t *testing.T) {
 	}
 }
 
+func TestAFreshKeyIsLookedUpOnce(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("x", nil)
+	c := w.client("1.00", nil)
+	counting := &countingStore{Store: w.store}
+	s := queue.New(counting, queue.Options{IDs: w.ids})
+	for _, key := range []string{"", "k", "l"} {
+		counting.views.Store(0)
+		counting.updates.Store(0)
+		if _, replayed, err := s.Submit(t.Context(), once(c, key, 1, asked("x"))); err != nil || replayed {
+			t.Fatal(replayed, err)
+		}
+		if views, updates := counting.views.Load(), counting.updates.Load(); key != "" && views != 0 || updates != 1 { // the first learns the type
+			t.Errorf("key %q took %d reads and %d writes", key, views, updates)
+		}
+	}
+}
+
+func TestARepeatedSubmitIsAnsweredWhileNothingCanBeWritten(t *testing.T) {
+	w := testWorld(t)
+	w.jobType("x", nil)
+	c := w.client("1.00", nil)
+	first, _, err := w.queue.Submit(t.Context(), once(c, "k", 1, asked("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.queue = queue.New(readOnly{w.store}, queue.Options{IDs: w.ids})
+	again, replayed, err := w.queue.Submit(t.Context(), once(c, "k", 1, asked("x")))
+	if err != nil || !replayed || again[0].ID != first[0].ID {
+		t.Errorf("replayed %v, %v", replayed, err)
+	}
+	w.refuse(tallygate.InvalidParameter, once(c, "k", 2, asked("x")))
+	w.refuse(tallygate.DatabaseError, once(c, "l", 1, asked("x")))
+}
+
 func TestARefusedSubmitLeavesItsKeyFree(t *testing.T) {
 	w := testWorld(t)
 	w.jobType("x", priced("1.00", tallygate.CancelChargeNone))

@@ -31,6 +31,7 @@ func (k *knownType) check(at string, input []byte) Faults {
 
 // typeCache keeps the job types that were asked for. A transaction that finds another revision forgets them.
 type typeCache struct {
+	changed   chan struct{} // holds one once something was forgotten
 	mu        sync.RWMutex
 	byName    map[string]*knownType
 	forgotten int // how often something was; a look that began before must not be kept
@@ -73,8 +74,29 @@ func (c *typeCache) forget(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.byName, name)
-	c.forgotten++
+	c.forgot()
 }
+
+// forgetAll is for changes made elsewhere.
+func (c *typeCache) forgetAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.byName = nil
+	c.forgot()
+}
+
+// forgot has looks that began before not be kept, and tells who follows the types. The caller holds mu.
+func (c *typeCache) forgot() {
+	c.forgotten++
+	select {
+	case c.changed <- struct{}{}:
+	default: // it holds one already
+	}
+}
+
+// TypesChanged returns a channel that holds a value after a job type was defined or deleted here, and after one was seen
+// to have changed elsewhere. It is for one reader.
+func (s *Service) TypesChanged() <-chan struct{} { return s.types.changed }
 
 // Type returns the job type, or RESOURCE_NOT_FOUND.
 func (s *Service) Type(ctx context.Context, name string) (*tallygate.JobType, error) {
@@ -179,6 +201,9 @@ func checkExecutor(e tallygate.Executor, handlers []string) Faults {
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			return Faults{{Pointer: "/executor/url", Text: "must be an http or https URL"}}
 		}
+		if u.User != nil {
+			return Faults{{Pointer: "/executor/url", Text: "must hold no user and password, since whoever reads job types sees it: set executor.secret, which signs the calls and is never shown"}}
+		}
 		if text, signed := strings.CutPrefix(e.Secret, "whsec_"); signed {
 			if key, err := base64.StdEncoding.DecodeString(text); err != nil || len(key) < 16 {
 				return Faults{{Pointer: "/executor/secret", Text: "must be whsec_ and the base64 of at least 16 bytes, or a text without that prefix"}}
@@ -195,6 +220,21 @@ func checkExecutor(e tallygate.Executor, handlers []string) Faults {
 		return Faults{{Pointer: "/executor/kind", Text: `must be "pull", "http" or "builtin"`}}
 	}
 	return nil
+}
+
+// NoSecret is the secret of an executor that is to have none. An empty one, since it is never shown, stands for the one
+// that is stored.
+const NoSecret = "\x00"
+
+// secret is what an executor is to sign its calls with, given the type before.
+func secret(e tallygate.Executor, before *tallygate.JobType) string {
+	switch {
+	case e.Kind != tallygate.ExecutorHTTP || e.Secret == NoSecret:
+		return ""
+	case e.Secret == "" && before != nil:
+		return before.Executor.Secret
+	}
+	return e.Secret
 }
 
 // DefineType adds or replaces a job type. A definition that changes nothing writes nothing; a new price gets a new
@@ -214,6 +254,7 @@ func (s *Service) DefineType(ctx context.Context, t tallygate.JobType, actor tal
 		if err != nil {
 			return err
 		}
+		defined.Executor.Secret = secret(t.Executor, before)
 		if before != nil && sameDefinition(*before, defined) {
 			defined = *before
 			return nil
@@ -236,9 +277,6 @@ func define(tx tallygate.Tx, before, t *tallygate.JobType, actor tallygate.KeyID
 	t.CreatedAt, t.UpdatedAt = tx.Now(), tx.Now()
 	if before != nil {
 		t.CreatedAt = before.CreatedAt
-		if t.Executor.Kind == tallygate.ExecutorHTTP && t.Executor.Secret == "" {
-			t.Executor.Secret = before.Executor.Secret // write-only: left out means unchanged
-		}
 	}
 	if before != nil && reflect.DeepEqual(before.Price, t.Price) {
 		t.PriceVersion = before.PriceVersion
@@ -261,9 +299,6 @@ func define(tx tallygate.Tx, before, t *tallygate.JobType, actor tallygate.KeyID
 // sameDefinition compares what a definition says, not what the server adds to it.
 func sameDefinition(a, b tallygate.JobType) bool {
 	b.PriceVersion, b.Revision, b.CreatedAt, b.UpdatedAt = a.PriceVersion, a.Revision, a.CreatedAt, a.UpdatedAt
-	if b.Executor.Secret == "" {
-		b.Executor.Secret = a.Executor.Secret
-	}
 	return reflect.DeepEqual(a, b)
 }
 

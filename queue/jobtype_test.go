@@ -40,6 +40,9 @@ func TestEveryFaultOfADefinitionIsNamed(t *testing.T) {
 		{"an upstream that is a file", func(t *tallygate.JobType) {
 			t.Executor.Kind, t.Executor.URL = tallygate.ExecutorHTTP, "file:///etc/passwd"
 		}, []string{"/executor/url"}},
+		{"an upstream with a password in its URL", func(t *tallygate.JobType) {
+			t.Executor.Kind, t.Executor.URL = tallygate.ExecutorHTTP, "http://user:pass@worker.example/"
+		}, []string{"/executor/url"}},
 		{"an upstream with a long timeout", func(t *tallygate.JobType) {
 			t.Executor = tallygate.Executor{Kind: tallygate.ExecutorHTTP, URL: "http://worker.example", Timeout: 2 * time.Hour}
 		}, []string{"/executor/timeout"}},
@@ -172,7 +175,8 @@ func TestAnUpstreamsSecretStaysUnlessItIsNamed(t *testing.T) {
 		}
 	}
 	for _, step := range []struct{ secret, description, want string }{
-		{"first", "a", "first"}, {"", "a", "first"}, {"", "b", "first"}, {"second", "b", "second"}, {"", "c", "second"},
+		{"", "a", ""}, {queue.NoSecret, "a", ""}, {"first", "a", "first"}, {"", "a", "first"}, {"", "b", "first"},
+		{"second", "b", "second"}, {"", "c", "second"}, {queue.NoSecret, "c", ""}, {"", "c", ""}, {"third", "c", "third"},
 	} {
 		if got := w.define("x", upstream(step.secret, step.description)).Executor.Secret; got != step.want {
 			t.Errorf("%+v: the secret is %q", step, got)
@@ -180,6 +184,33 @@ func TestAnUpstreamsSecretStaysUnlessItIsNamed(t *testing.T) {
 	}
 	if got := w.define("x", func(*tallygate.JobType) {}).Executor.Secret; got != "" {
 		t.Errorf("a type that calls nobody has the secret %q", got)
+	}
+}
+
+func TestWhoFollowsTheTypesIsToldOfChanges(t *testing.T) {
+	w := testWorld(t)
+	told := func() bool {
+		select {
+		case <-w.queue.TypesChanged():
+			return true
+		default:
+			return false
+		}
+	}
+	if told() {
+		t.Error("nothing has changed yet")
+	}
+	w.jobType("x", nil)
+	w.jobType("y", nil)
+	if !told() || told() {
+		t.Error("two definitions were not told once")
+	}
+	if err := w.queue.DeleteType(t.Context(), "y", ""); err != nil || !told() {
+		t.Errorf("a deletion was not told: %v", err)
+	}
+	w.begin(w.client("1.00", nil), "x")
+	if told() {
+		t.Error("a job was told as a change of its type")
 	}
 }
 

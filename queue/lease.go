@@ -124,7 +124,7 @@ func (s *Service) take(tx tallygate.Tx, did *change, req LeaseRequest) ([]Lease,
 		head, job, err := c.next(func(l *laneHead) (err error) {
 			share := (req.Max - len(leases) + len(waiting) - 1) / len(waiting) // more are read when they are needed
 			share = int(min(int64(share), c.room, l.kind.room))
-			l.jobs, err = tx.ReadyJobs(l.lane.Type, l.lane.ClientID, share)
+			l.jobs, err = tx.ReadyJobs(l.lane, share)
 			return err
 		})
 		if err != nil {
@@ -144,6 +144,7 @@ func (s *Service) take(tx tallygate.Tx, did *change, req LeaseRequest) ([]Lease,
 		c.client.Running++
 		c.room--
 		head.lane.Ready--
+		head.lane.MoveHead(job.Item)
 		head.kind.load.Running++
 		head.kind.room--
 		touched[head], clients[c.client] = true, true

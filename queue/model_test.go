@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -21,9 +22,15 @@ import (
 //
 //	go test ./queue -run TestTheQueueDoesWhatItsModelDoes -rapid.checks=5000 -rapid.steps=200 -timeout 0
 //
-// A failure prints its seed and its shortest history; -rapid.seed and -rapid.failfile run it again.
+// A failure prints its seed and its shortest history; -rapid.seed and -rapid.failfile run it again. The race detector
+// gets fewer histories unless their number is given: it looks for something else.
 func TestTheQueueDoesWhatItsModelDoes(t *testing.T) {
 	t.Parallel()
+	if checks := flag.Lookup("rapid.checks"); raceDetector && checks.Value.String() == checks.DefValue {
+		if err := checks.Value.Set("10"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	dir := t.TempDir()
 	histories := 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -21,7 +21,8 @@ import (
 type Options struct {
 	IDs      *tallygate.IDs
 	Log      *slog.Logger
-	Handlers []string // names of the builtin handlers that job types may use
+	Handlers []string         // names of the builtin handlers that job types may use
+	Shared   tallygate.Shared // the store that other nodes use, too; nil where there are none
 
 	MaxLosses  int64                               // lost leases after which a job fails; 10
 	FirstDelay time.Duration                       // backoff after the first failure; 1s, doubled by each further one
@@ -38,6 +39,8 @@ type Service struct {
 	fair  fairness
 	ready wakeups
 	jobs  watchers
+	swept swept
+	news  chan struct{} // of other nodes' doings: holds one
 
 	stopping chan struct{}
 	stopOnce sync.Once
@@ -66,7 +69,12 @@ func New(store tallygate.Store, opt Options) *Service {
 	if opt.Every == 0 {
 		opt.Every = 100 * time.Millisecond
 	}
-	return &Service{store: store, opt: opt, stopping: make(chan struct{})}
+	s := &Service{store: store, opt: opt, stopping: make(chan struct{}), news: make(chan struct{}, 1)}
+	s.types.changed = make(chan struct{}, 1)
+	if opt.Shared != nil {
+		opt.Shared.OnNews(s.hear)
+	}
+	return s
 }
 
 // Stop has every wait return early with what is known and leases grant nothing more. It does not end Run.

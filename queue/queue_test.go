@@ -3,40 +3,24 @@ package queue_test
 import (
 	"context"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/queue/queuetest"
 	"github.com/tallygate/tallygate/store/sqlite"
 )
 
-// clock is a time that tests move by hand.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+func newClock() *queuetest.Clock {
+	return queuetest.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 }
 
 // world is a queue over a fresh store.
 type world struct {
 	testing.TB
-	clock *clock
+	clock *queuetest.Clock
 	store tallygate.Store
 	ids   *tallygate.IDs
 	queue *queue.Service
@@ -44,7 +28,7 @@ type world struct {
 
 func newWorld(t testing.TB, now func() time.Time, opt queue.Options) *world {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: now})
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: now, Readers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,23 +100,12 @@ func (w *world) jobType(name string, change func(*tallygate.JobType)) {
 }
 
 func submission(c *tallygate.Client, jobs ...queue.Submission) queue.Submit {
-	return queue.Submit{Client: c, Jobs: jobs, Recheck: func(tx tallygate.Tx) (*tallygate.Client, error) { return tx.Client(c.ID) }}
+	return queue.Submit{Client: c, Jobs: jobs}
 }
 
 func (w *world) audit() {
 	w.Helper()
-	err := w.store.View(context.Background(), func(tx tallygate.Tx) error {
-		report, err := tx.Audit()
-		if err == nil {
-			for _, f := range report.Findings {
-				w.Errorf("audit: %s: %s: %s", f.Statement, f.Subject, f.Detail)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
+	queuetest.Audit(w, w.store)
 }
 
 func TestAJobGoesFromSubmitToCharge(t *testing.T) {

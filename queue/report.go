@@ -44,7 +44,11 @@ func (s *Service) Report(ctx context.Context, reports []Report, next *LeaseReque
 		}
 	}
 	if len(reports) > 0 {
-		err = s.update(ctx, func(tx tallygate.Tx, did *change) error {
+		reads := tallygate.Reads{Jobs: make([]tallygate.JobID, len(reports))}
+		for i := range reports {
+			reads.Jobs[i] = reports[i].JobID
+		}
+		err = s.update(tallygate.WithReads(ctx, reads), func(tx tallygate.Tx, did *change) error {
 			results, leases = make([]error, len(reports)), nil
 			for i := range reports {
 				refused, err := s.settle(tx, did, &reports[i])
@@ -228,7 +232,7 @@ func (s *Service) requeue(tx tallygate.Tx, did *change, q *tallygate.QueueItem, 
 	return event(tx, did, tallygate.EventJobRetrying, q, "", data)
 }
 
-// client returns a job's client, which must be there.
+// client returns a job's client as the transaction sees it. It must be there.
 func client(tx tallygate.Tx, id tallygate.ClientID) (*tallygate.Client, error) {
 	c, err := tx.Client(id)
 	if err == nil && c == nil {
@@ -247,7 +251,8 @@ type Beat struct {
 
 // Heartbeat renews a lease, no further than its attempt's deadline, and records progress and log lines.
 func (s *Service) Heartbeat(ctx context.Context, b Beat) (expires time.Time, cancelRequested bool, err error) {
-	err = s.update(ctx, func(tx tallygate.Tx, did *change) error {
+	reads := tallygate.Reads{Jobs: []tallygate.JobID{b.JobID}}
+	err = s.update(tallygate.WithReads(ctx, reads), func(tx tallygate.Tx, did *change) error {
 		q, _, refused, err := holder(tx, b.JobID, b.Token)
 		if err != nil {
 			return err

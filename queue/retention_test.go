@@ -20,9 +20,7 @@ func TestEndedJobsAreRemovedAfterTheirTypesTimeInBatches(t *testing.T) {
 		w.jobType("long", nil)
 		c := w.client("10.00", func(c *tallygate.Client) { c.Limits = tallygate.ClientLimits{} })
 		w.submit(c, append(many(1200, "short"), many(5, "long")...)...)
-		for _, l := range w.lease(2000, "short", "long") {
-			w.tell(l, success)
-		}
+		w.tellAll(w.lease(2000, "short", "long"), success)
 		live := w.submit(c, asked("short"))[0].ID
 		listed := func() map[string]int {
 			count := map[string]int{}
@@ -68,6 +66,39 @@ func TestEndedJobsAreRemovedAfterTheirTypesTimeInBatches(t *testing.T) {
 		synctest.Wait()
 		if got := listed(); got["short"] != 0 {
 			t.Errorf("of those that ended later there are %v", got)
+		}
+	})
+}
+
+func TestWhatEndedWhileTheClockWasAheadIsRemovedInItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead := 30 * time.Minute
+		w := newWorld(t, func() time.Time { return time.Now().Add(ahead) }, queue.Options{Every: time.Hour})
+		w.jobType("x", func(t *tallygate.JobType) { t.Retention = time.Minute })
+		c := w.client("1.00", nil)
+		w.submit(c, many(3, "x")...)
+		early := w.lease(3, "x")
+		w.tellAll(early, success)
+		ahead = 0
+		late := w.begin(c, "x")
+		w.tell(late, success)
+		kept := func(l queue.Lease) bool {
+			_, err := w.queue.Job(t.Context(), l.Job.ID)
+			if err != nil && !tallygate.IsCode(err, tallygate.JobNotFound) {
+				t.Fatal(err)
+			}
+			return err == nil
+		}
+		w.run()
+		for _, c := range []struct {
+			after       time.Duration
+			early, late bool
+		}{{30 * time.Second, true, true}, {30 * time.Minute, true, false}, {62 * time.Minute, false, false}} {
+			time.Sleep(c.after - time.Since(late.Job.CreatedAt))
+			synctest.Wait()
+			if kept(late) != c.late || kept(early[0]) != c.early || kept(early[2]) != c.early {
+				t.Errorf("after %s: ended early %v, late %v", c.after, kept(early[0]), kept(late))
+			}
 		}
 	})
 }

@@ -8,10 +8,15 @@ import (
 	"github.com/tallygate/tallygate"
 )
 
-// countingStore counts updates.
+// countingStore counts what is asked of it.
 type countingStore struct {
 	tallygate.Store
-	updates atomic.Int64
+	updates, views atomic.Int64
+}
+
+func (s *countingStore) View(ctx context.Context, fn func(tallygate.Tx) error) error {
+	s.views.Add(1)
+	return s.Store.View(ctx, fn)
 }
 
 func (s *countingStore) Update(ctx context.Context, fn func(tallygate.Tx) error) error {
@@ -19,17 +24,31 @@ func (s *countingStore) Update(ctx context.Context, fn func(tallygate.Tx) error)
 	return s.Store.Update(ctx, fn)
 }
 
-// badCommit is a store whose next commit fails, before or after it has reached the disk.
+// readOnly is a store in which nothing can be written.
+type readOnly struct{ tallygate.Store }
+
+func (readOnly) Update(context.Context, func(tallygate.Tx) error) error {
+	return tallygate.Errorf(tallygate.DatabaseError, "the disk is full")
+}
+
+// badCommit is a store whose next commit fails, before or after it has reached the disk, and which is away for some
+// updates after it.
 type badCommit struct {
 	tallygate.Store
 	landed, failing bool
+	away            int
 }
 
 func (s *badCommit) Update(ctx context.Context, fn func(tallygate.Tx) error) error {
-	if !s.failing {
+	switch {
+	case s.failing:
+		s.failing = false
+	case s.away > 0:
+		s.away--
+		return tallygate.Errorf(tallygate.DatabaseError, "connection refused")
+	default:
 		return s.Store.Update(ctx, fn)
 	}
-	s.failing = false
 	lost := &tallygate.Error{Code: tallygate.DatabaseError, Err: tallygate.ErrCommit{Cause: errors.New("connection reset")}}
 	err := s.Store.Update(ctx, func(tx tallygate.Tx) error {
 		if err := fn(tx); err != nil || s.landed {

@@ -23,13 +23,10 @@ type Submission struct {
 
 // Submit asks for jobs, all or none.
 type Submit struct {
-	Client *tallygate.Client // as the call was admitted
-	Actor  tallygate.KeyID
-	// Recheck returns the client as the transaction sees it, deciding again whether the call may pass if something
-	// about the client or its keys has changed since.
-	Recheck     func(tallygate.Tx) (*tallygate.Client, error)
+	Client      *tallygate.Client // as the call was admitted; the transaction reads it anew
+	Actor       tallygate.KeyID
 	Idempotency tallygate.Idempotency // no key: no record
-	Admit       func() error          // has the last word before the jobs are looked at; nil: nothing to say. A replay needs no leave
+	Admit       func() error          // has the last word before the jobs are looked at; nil: nothing to say, which is cheaper. A replay needs no leave
 	Jobs        []Submission
 	Batch       bool // name faults by their place in the batch
 }
@@ -40,11 +37,10 @@ var errStale = errors.New("a job type has changed")
 // Submit accepts the jobs and returns them once they are on disk. The same Idempotency-Key returns the first call's
 // jobs as they are now, with replayed true. A refusal accepts none.
 func (s *Service) Submit(ctx context.Context, sub Submit) (jobs []*tallygate.Job, replayed bool, err error) {
-	// What was accepted is replayed whatever has become of its type, price or limits since.
-	if jobs, replayed, err = s.Replay(ctx, sub.Idempotency); replayed || err != nil {
-		return jobs, replayed, err
-	}
-	if sub.Admit != nil {
+	if sub.Admit != nil { // a replay takes nothing from a limit
+		if jobs, replayed, err = s.replay(ctx, sub.Idempotency); replayed || err != nil {
+			return jobs, replayed, err
+		}
 		if err := sub.Admit(); err != nil {
 			return nil, false, err
 		}
@@ -52,22 +48,40 @@ func (s *Service) Submit(ctx context.Context, sub Submit) (jobs []*tallygate.Job
 	for range 3 {
 		types, err := s.prepare(ctx, sub)
 		if err != nil {
-			return nil, false, err
+			return s.replayOr(ctx, sub, err)
 		}
 		jobs, replayed, err = s.accept(ctx, sub, types)
-		if !errors.Is(err, errStale) {
+		switch {
+		case errors.Is(err, errStale):
+		case tallygate.IsCode(err, tallygate.DatabaseError), tallygate.IsCode(err, tallygate.ServiceUnavailable):
+			return s.replayOr(ctx, sub, err)
+		default:
 			return jobs, replayed, err
 		}
 	}
 	return nil, false, &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "the job type is being changed; retry after a delay", RetryAfter: time.Second}
 }
 
+const lastLook = time.Second // for the record of a submit that failed, whatever is left of its own time
+
+// replayOr refuses a submit that did not come as far as its record, unless the record is there: what was accepted is
+// replayed whatever has become of its type, price or limits since, and while nothing can be written.
+func (s *Service) replayOr(ctx context.Context, sub Submit, refusal error) (jobs []*tallygate.Job, replayed bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	jobs, replayed, err = s.replay(ctx, sub.Idempotency)
+	if replayed || tallygate.IsCode(err, tallygate.InvalidParameter) {
+		return jobs, replayed, err
+	}
+	return nil, false, refusal
+}
+
 // errFresh tells that no record of a key was found.
 var errFresh = errors.New("the key is fresh")
 
-// Replay returns the jobs of an earlier submit under the same Idempotency-Key as they are now; replayed is false where
+// replay returns the jobs of an earlier submit under the same Idempotency-Key as they are now; replayed is false where
 // there was none.
-func (s *Service) Replay(ctx context.Context, asked tallygate.Idempotency) (jobs []*tallygate.Job, replayed bool, err error) {
+func (s *Service) replay(ctx context.Context, asked tallygate.Idempotency) (jobs []*tallygate.Job, replayed bool, err error) {
 	if asked.Key == "" {
 		return nil, false, nil
 	}
@@ -128,9 +142,13 @@ func (s *Service) prepare(ctx context.Context, sub Submit) ([]*tallygate.JobType
 // idempotency record.
 func (s *Service) accept(ctx context.Context, sub Submit, types []*tallygate.JobType) (jobs []*tallygate.Job, replayed bool, err error) {
 	var record *tallygate.Idempotency
-	err = s.update(ctx, func(tx tallygate.Tx, did *change) error {
+	reads := tallygate.Reads{Clients: []tallygate.ClientID{sub.Client.ID}}
+	if sub.Idempotency.Key != "" {
+		reads.Keys = []tallygate.IdempotencyKey{{ClientID: sub.Idempotency.ClientID, Key: sub.Idempotency.Key}}
+	}
+	err = s.update(tallygate.WithReads(ctx, reads), func(tx tallygate.Tx, did *change) error {
 		jobs = nil
-		c, err := sub.Recheck(tx)
+		c, err := client(tx, sub.Client.ID)
 		if err != nil {
 			return err
 		}
@@ -151,7 +169,7 @@ func (s *Service) accept(ctx context.Context, sub Submit, types []*tallygate.Job
 		})
 		return err
 	})
-	if lost := (tallygate.ErrCommit{}); errors.As(err, &lost) && s.landed(ctx, jobs) {
+	if lost := (tallygate.ErrCommit{}); errors.As(err, &lost) && s.landed(jobs) {
 		err = nil
 	}
 	if err == nil && replayed {
@@ -160,14 +178,38 @@ func (s *Service) accept(ctx context.Context, sub Submit, types []*tallygate.Job
 	return jobs, replayed, err
 }
 
-// landed looks after a commit of unknown outcome whether the jobs are there.
-func (s *Service) landed(ctx context.Context, jobs []*tallygate.Job) bool {
-	ids := make([]tallygate.JobID, len(jobs))
-	for i, j := range jobs {
-		ids[i] = j.ID
+const (
+	longLook  = 30 * time.Second       // for what became of a commit: a database that restarts or fails over is back by then
+	lookAgain = 100 * time.Millisecond // after a look that failed
+)
+
+// landed looks after a commit of unknown outcome whether the jobs are there. It looks in a transaction that writes, which
+// waits until the lost one is over, and again until it knows: whoever is told of a failure submits once more, and would
+// pay twice. It looks for the server, since the caller may have left.
+func (s *Service) landed(jobs []*tallygate.Job) (all bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), longLook)
+	defer cancel()
+	for {
+		err := s.store.Update(ctx, func(tx tallygate.Tx) error {
+			all = len(jobs) > 0
+			for _, j := range jobs {
+				found, err := tx.Job(j.ID)
+				if err != nil {
+					return err
+				}
+				all = all && found != nil
+			}
+			return nil
+		})
+		if err == nil {
+			return all
+		}
+		select {
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+			return false
+		}
 	}
-	found, err := s.JobsByID(context.WithoutCancel(ctx), ids)
-	return err == nil && len(jobs) > 0 && len(found) == len(jobs)
 }
 
 // admit decides whether all the jobs may be accepted. It writes nothing.
@@ -270,6 +312,9 @@ func moveLane(tx tallygate.Tx, did *change, q *tallygate.QueueItem, ready int64)
 	lane, err := tx.Lane(q.Type, q.ClientID)
 	if err != nil {
 		return err
+	}
+	if ready > 0 && (lane.Ready == 0 || lane.Before(q)) {
+		lane.MoveHead(q)
 	}
 	lane.Ready += ready
 	if ready > 0 {

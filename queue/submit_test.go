@@ -196,16 +196,14 @@ func TestASubmitIsDecidedForTheClientAsItStandsInTheTransaction(t *testing.T) {
 	w := testWorld(t)
 	w.jobType("x", nil)
 	c := w.client("1.00", nil)
-	suspended := tallygate.Errorf(tallygate.SuspendedAccount, "since a moment")
-	sub := submission(c, asked("x"))
-	sub.Recheck = func(tallygate.Tx) (*tallygate.Client, error) { return nil, suspended }
-	if err := w.refuse(tallygate.SuspendedAccount, sub); err != suspended {
-		t.Errorf("refused with %v", err)
-	}
 	stale := *c
 	stale.Balance.Posted = amount("1000.00")
 	w.jobType("dear", priced("5.00", tallygate.CancelChargeNone))
 	w.refuse(tallygate.InsufficientBalance, submission(&stale, asked("dear")))
+	stale.ID = tallygate.ClientID(w.ids.Next(tallygate.ClientPrefix, w.clock.Now()))
+	if _, _, err := w.queue.Submit(t.Context(), submission(&stale, asked("x"))); !tallygate.IsCode(err, tallygate.DatabaseError) {
+		t.Errorf("a submit for a client that is not there: %v", err)
+	}
 }
 
 func TestAQuoteMakesTheChecksOfASubmitAndWritesNothing(t *testing.T) {
@@ -293,7 +291,7 @@ func TestASubmitWhoseCommitWasOfUnknownOutcomeIsLookedUp(t *testing.T) {
 			w := testWorld(t)
 			w.jobType("x", nil)
 			c := w.client("1.00", nil)
-			bad := &badCommit{Store: w.store, landed: landed, failing: true}
+			bad := &badCommit{Store: w.store, landed: landed, failing: true, away: 2}
 			s := queue.New(bad, queue.Options{IDs: w.ids})
 			jobs, _, err := s.Submit(t.Context(), submission(c, many(3, "x")...))
 			if landed {

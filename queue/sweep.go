@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -12,7 +13,10 @@ const (
 	sweepBatch      = 500
 	removeBatch     = 50          // jobs, which may be large
 	slowPoll        = time.Second // for what frees a job without a wake-up of its own
+	deputyAfter     = time.Second // that something may be due before any node does it
 	upkeepEvery     = time.Minute // retention and old idempotency records
+	walkAgainEvery  = 60          // upkeeps
+	walkAgainBatch  = 100         // steps of a second walk in one upkeep
 	idempotencyKept = 24 * time.Hour
 )
 
@@ -20,9 +24,20 @@ const (
 // limits, retention.
 func (s *Service) Run(ctx context.Context) {
 	var tasks sync.WaitGroup
-	walk := retention{}
-	tasks.Go(func() { s.every(ctx, s.opt.Every, s.Sweep) })
-	tasks.Go(func() { s.every(ctx, upkeepEvery, func(ctx context.Context) error { return s.upkeep(ctx, walk) }) })
+	walk := &retention{walked: map[string]int64{}, again: map[string]int64{}}
+	tasks.Go(func() { s.every(ctx, s.opt.Every, s.sweepAsLeader) })
+	tasks.Go(func() {
+		s.every(ctx, upkeepEvery, func(ctx context.Context) error {
+			if !s.leads() {
+				return nil
+			}
+			return s.upkeep(ctx, walk)
+		})
+	})
+	if s.opt.Shared != nil {
+		tasks.Go(func() { s.every(ctx, slowPoll, s.sweepAsDeputy) })
+		tasks.Go(func() { s.follow(ctx) })
+	}
 	s.every(ctx, slowPoll, func(context.Context) error {
 		s.ready.wakeAll(s.ready.types())
 		return nil
@@ -46,47 +61,100 @@ func (s *Service) every(ctx context.Context, pause time.Duration, task func(cont
 	}
 }
 
+// leads reports whether upkeep is this node's to do.
+func (s *Service) leads() bool { return s.opt.Shared == nil || s.opt.Shared.Leads() }
+
+func (s *Service) sweepAsLeader(ctx context.Context) error {
+	if !s.leads() {
+		return nil
+	}
+	return s.Sweep(ctx)
+}
+
+// sweepAsDeputy does what has been due so long that the leader must be gone, or stand still.
+func (s *Service) sweepAsDeputy(ctx context.Context) error {
+	if s.leads() {
+		return nil
+	}
+	return s.sweepDue(ctx, deputyAfter)
+}
+
 // Sweep does what is due now.
-func (s *Service) Sweep(ctx context.Context) error {
+func (s *Service) Sweep(ctx context.Context) error { return s.sweepDue(ctx, 0) }
+
+// sweepDue does what is due if anything has been for that long.
+func (s *Service) sweepDue(ctx context.Context, late time.Duration) error {
 	for {
-		due, err := s.due(ctx)
+		due, err := s.due(ctx, late)
 		if err != nil || !due {
 			return err
 		}
-		n := 0
+		var n int
+		var now time.Time
 		err = s.update(ctx, func(tx tallygate.Tx, did *change) error {
+			now = tx.Now()
 			n, err = s.sweep(tx, did)
 			return err
 		})
-		if err != nil || n < sweepBatch {
+		if err != nil {
 			return err
+		}
+		if n < sweepBatch {
+			s.swept.done(now)
+			return nil
 		}
 	}
 }
 
 // due looks, without writing, whether there is anything to do.
-func (s *Service) due(ctx context.Context) (due bool, err error) {
+func (s *Service) due(ctx context.Context, late time.Duration) (due bool, err error) {
 	err = s.store.View(ctx, func(tx tallygate.Tx) error {
-		next, err := tx.NextDue()
-		if err != nil {
-			return err
+		from, to := s.swept.from(tx.Now()), tx.Now().Add(-late)
+		items, err := tx.DueItems(from, to, 1)
+		if err == nil && len(items) == 0 {
+			items, err = tx.OverdueItems(from, to, 1)
 		}
-		if due = !next.IsZero() && !next.After(tx.Now()); due {
-			return nil
-		}
-		overdue, err := tx.OverdueItems(tx.Now(), 1)
-		due = len(overdue) > 0
+		due = len(items) > 0
 		return err
 	})
 	return due, err
 }
 
+// swept remembers up to when all that was due has been done, so that a sweep begins there: what was done long ago may
+// lie in a database's index for a while. Now and then it begins at the beginning, for clocks that were set back.
+type swept struct {
+	mu    sync.Mutex
+	until time.Time
+	whole time.Time // when a sweep last began at the beginning
+}
+
+const (
+	sweptMargin = 2 * time.Second // of clocks that are not quite together
+	sweptWhole  = time.Minute
+)
+
+func (w *swept) from(now time.Time) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now.Sub(w.whole).Abs() >= sweptWhole || w.until.After(now) {
+		w.whole, w.until = now, time.Time{}
+	}
+	return w.until
+}
+
+func (w *swept) done(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.until = now.Add(-sweptMargin)
+}
+
 func (s *Service) sweep(tx tallygate.Tx, did *change) (int, error) {
-	items, err := tx.DueItems(tx.Now(), sweepBatch)
+	from := s.swept.from(tx.Now())
+	items, err := tx.DueItems(from, tx.Now(), sweepBatch)
 	if err != nil {
 		return 0, err
 	}
-	overdue, err := tx.OverdueItems(tx.Now(), sweepBatch-len(items))
+	overdue, err := tx.OverdueItems(from, tx.Now(), sweepBatch-len(items))
 	if err != nil {
 		return 0, err
 	}
@@ -151,11 +219,17 @@ func (s *Service) ripen(tx tallygate.Tx, did *change, q *tallygate.QueueItem) er
 	return moveLane(tx, did, q, 1)
 }
 
-// retention remembers how far each type's ended jobs have been walked.
-type retention map[string]int64
+// retention remembers how far each type's ended jobs have been walked. A second walk goes over them from the start, a bit
+// at a time, for what the first one passed by: it was written while the clock was ahead, and its time comes later.
+type retention struct {
+	upkeeps int
+	walked  map[string]int64
+	again   map[string]int64 // second walks that go on
+}
 
-// upkeep removes what is older than its type keeps it (a deleted type as long as the default), and old idempotency records, in bounded batches.
-func (s *Service) upkeep(ctx context.Context, walk retention) error {
+// upkeep removes what is older than its type keeps it (a deleted type as long as the default), and old idempotency
+// records, in bounded batches.
+func (s *Service) upkeep(ctx context.Context, walk *retention) error {
 	kept := map[string]time.Duration{}
 	err := s.store.View(ctx, func(tx tallygate.Tx) error {
 		types, err := tx.JobTypes()
@@ -174,9 +248,20 @@ func (s *Service) upkeep(ctx context.Context, walk retention) error {
 	if err != nil {
 		return err
 	}
+	walk.upkeeps++
 	for jobType, retention := range kept {
-		if err := s.removeEnded(ctx, jobType, retention, walk); err != nil {
+		if _, err := s.removeEnded(ctx, jobType, retention, walk.walked, math.MaxInt); err != nil {
 			return err
+		}
+		if _, goesOn := walk.again[jobType]; !goesOn && walk.upkeeps%walkAgainEvery != 0 {
+			continue
+		}
+		over, err := s.removeEnded(ctx, jobType, retention, walk.again, walkAgainBatch)
+		if err != nil {
+			return err
+		}
+		if over {
+			delete(walk.again, jobType)
 		}
 	}
 	for n := sweepBatch; n == sweepBatch; {
@@ -191,8 +276,10 @@ func (s *Service) upkeep(ctx context.Context, walk retention) error {
 	return nil
 }
 
-func (s *Service) removeEnded(ctx context.Context, jobType string, kept time.Duration, walk retention) error {
-	for ctx.Err() == nil {
+// removeEnded walks on over a type's ended jobs, at most so many steps, and removes those whose time has come. It reports
+// whether the walk has come to its end.
+func (s *Service) removeEnded(ctx context.Context, jobType string, kept time.Duration, walk map[string]int64, steps int) (over bool, err error) {
+	for range steps {
 		var ended []tallygate.EndedJob
 		last := walk[jobType]
 		err := s.store.View(ctx, func(tx tallygate.Tx) (err error) {
@@ -200,7 +287,7 @@ func (s *Service) removeEnded(ctx context.Context, jobType string, kept time.Dur
 			return err
 		})
 		if err != nil {
-			return err
+			return false, err
 		}
 		if len(ended) > 0 {
 			err = s.store.Update(ctx, func(tx tallygate.Tx) error {
@@ -212,13 +299,13 @@ func (s *Service) removeEnded(ctx context.Context, jobType string, kept time.Dur
 				return nil
 			})
 			if err != nil {
-				return err
+				return false, err
 			}
 		}
 		if last == walk[jobType] {
-			return nil
+			return true, nil
 		}
 		walk[jobType] = last
 	}
-	return ctx.Err()
+	return false, nil
 }

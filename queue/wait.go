@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -133,6 +135,13 @@ func (w *watchers) notify(ids []tallygate.JobID) {
 			}
 		}
 	}
+}
+
+// ids lists the jobs that somebody watches.
+func (w *watchers) ids() []tallygate.JobID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.byJob))
 }
 
 // Watch returns a channel that holds a value after the job changed, and a function that ends the watch.

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -89,6 +90,20 @@ func (w *world) say(l queue.Lease, r queue.Report) error {
 func (w *world) tell(l queue.Lease, r queue.Report) {
 	w.Helper()
 	if err := w.say(l, r); err != nil {
+		w.Fatal("report:", err)
+	}
+}
+
+// tellAll reports the same on each of the leases, in one call.
+func (w *world) tellAll(leases []queue.Lease, r queue.Report) {
+	w.Helper()
+	reports := make([]queue.Report, len(leases))
+	for i, l := range leases {
+		reports[i] = r
+		reports[i].JobID, reports[i].Token = l.Job.ID, l.Token
+	}
+	results, _, err := w.queue.Report(context.Background(), reports, nil)
+	if err = errors.Join(append(results, err)...); err != nil {
 		w.Fatal("report:", err)
 	}
 }

@@ -6,21 +6,49 @@ export CI=${CI:-true}
 
 step() { printf '\n== %s\n' "$*"; }
 
+# need PROGRAM PACKAGE...: the packages are to be installed if the program (a name, or paths that match) is missing.
+missing=()
+need() { command -v "$1" >/dev/null || compgen -G "$1" >/dev/null || missing+=("${@:2}"); }
+
+install() {
+	policy=/usr/sbin/policy-rc.d # says whether Debian starts a server that it installs: no, the tests start theirs
+	if [ ! -e $policy ]; then
+		trap 'rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod +x $policy
+	fi
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
 step "install what is missing"
+command -v node >/dev/null || { echo "node is missing: install Node 20 or newer" >&2; exit 1; }
+python3 -c 'import requests' 2>/dev/null || python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+need curl curl
+need gcc gcc libc6-dev # the race detector needs it
+command -v initdb >/dev/null || need '/usr/lib/postgresql/*/bin/initdb' postgresql
+command -v valkey-server >/dev/null || need redis-server redis-server
+need /usr/sbin/pgbouncer pgbouncer
+test ${#missing[@]} = 0 || (install "${missing[@]}")
 if ! python3 -c 'import requests' 2>/dev/null; then
-	python3 -m venv .venv 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv && python3 -m venv .venv; }
+	python3 -m venv .venv
 	.venv/bin/pip install --quiet requests
 	export PATH="$PWD/.venv/bin:$PATH"
 fi
-command -v node >/dev/null || { echo "node is missing: install Node 20 or newer" >&2; exit 1; }
-command -v curl >/dev/null || { apt-get update -qq && apt-get install -y -qq curl; }
-command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq gcc libc6-dev; } # the race detector needs it
 
 step "build"
 make build
 
 step "check"
 make check
+
+step "start the PostgreSQL that the tests share"
+if [ -z "${TALLYGATE_TEST_POSTGRES:-}" ]; then
+	coproc SERVER { go run ./testserver/serve; } # it ends with this script, however that ends
+	read -r -u "${SERVER[0]}" TALLYGATE_TEST_POSTGRES
+	export TALLYGATE_TEST_POSTGRES
+	echo "$TALLYGATE_TEST_POSTGRES"
+fi
 
 step "tests, with the race detector"
 go test -race -count=1 -timeout 20m $(go list ./... | grep -v /e2e)

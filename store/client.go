@@ -71,13 +71,17 @@ func (tx *Tx) Clients(p tallygate.Page) ([]*tallygate.Client, error) {
 		scanClient, p.After, p.Limit)
 }
 
+var insertClient = insert("clients", `id, name, status, operator, minimum_balance, rate, burst, running_limit,
+	queued_limit, metadata, created_at, revision`)
+
 // InsertClient adds a client.
 func (tx *Tx) InsertClient(c *tallygate.Client) error {
-	return tx.exec(`INSERT INTO clients (id, name, status, operator, minimum_balance, rate, burst, running_limit,
-		queued_limit, metadata, created_at, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		string(c.ID), c.Name, string(c.Status), flag(c.Operator), int64(c.MinimumBalance), thousandths(c.Limits.Rate),
+	return tx.write(insertClient, string(c.ID), c.Name, string(c.Status), flag(c.Operator), int64(c.MinimumBalance), thousandths(c.Limits.Rate),
 		c.Limits.Rate.Burst, c.Limits.RunningJobs, c.Limits.QueuedJobs, c.Metadata, micros(c.CreatedAt), c.Revision)
 }
+
+var updateClient = update("clients", "id", `name, status, minimum_balance, rate, burst, running_limit, queued_limit,
+	metadata, revision`)
 
 // SaveClient writes everything but the account.
 func (tx *Tx) SaveClient(c *tallygate.Client) error {
@@ -88,11 +92,11 @@ func (tx *Tx) SaveClient(c *tallygate.Client) error {
 	account := row.value.Account
 	row.value = *c
 	row.value.Account = account
-	return tx.exec(`UPDATE clients SET name = $2, status = $3, minimum_balance = $4, rate = $5, burst = $6,
-		running_limit = $7, queued_limit = $8, metadata = $9, revision = $10 WHERE id = $1`,
-		string(c.ID), c.Name, string(c.Status), int64(c.MinimumBalance), thousandths(c.Limits.Rate), c.Limits.Rate.Burst,
+	return tx.write(updateClient, string(c.ID), c.Name, string(c.Status), int64(c.MinimumBalance), thousandths(c.Limits.Rate), c.Limits.Rate.Burst,
 		c.Limits.RunningJobs, c.Limits.QueuedJobs, c.Metadata, c.Revision)
 }
+
+var updateAccount = update("clients", "id", "posted, held, queued, running, entries")
 
 // SaveAccount writes the account alone, once a batch.
 func (tx *Tx) SaveAccount(c *tallygate.Client) error {
@@ -103,9 +107,7 @@ func (tx *Tx) SaveAccount(c *tallygate.Client) error {
 	next := row.value
 	next.Account = c.Account
 	return put(tx, row, next, func(c *tallygate.Client) error {
-		_, err := tx.conn.Exec(`UPDATE clients SET posted = $2, held = $3, queued = $4, running = $5, entries = $6 WHERE id = $1`,
-			string(c.ID), int64(c.Balance.Posted), int64(c.Balance.Held), c.Queued, c.Running, c.Entries)
-		return err
+		return tx.conn.Write(updateAccount, string(c.ID), int64(c.Balance.Posted), int64(c.Balance.Held), c.Queued, c.Running, c.Entries)
 	})
 }
 
@@ -156,19 +158,20 @@ func (tx *Tx) Keys(c tallygate.ClientID, p tallygate.Page) ([]*tallygate.APIKey,
 		ORDER BY id DESC LIMIT $3`, scanKey, string(c), p.After, p.Limit)
 }
 
+var insertKey = insert("api_keys", keyColumns)
+
 // InsertKey adds a key.
 func (tx *Tx) InsertKey(k *tallygate.APIKey) error {
-	return tx.exec(`INSERT INTO api_keys (`+keyColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		string(k.ID), string(k.ClientID), k.Name, k.SecretHash[:], joinPermissions(k.Permissions), joinPrefixes(k.AllowedCIDRs),
+	return tx.write(insertKey, string(k.ID), string(k.ClientID), k.Name, k.SecretHash[:], joinPermissions(k.Permissions), joinPrefixes(k.AllowedCIDRs),
 		thousandths(k.Rate), k.Rate.Burst, string(k.LimitKey), micros(k.ExpiresAt), micros(k.RevokedAt), string(k.ReplacedBy),
 		micros(k.CreatedAt), micros(k.LastUsedAt))
 }
 
+var updateKey = update("api_keys", "id", "expires_at, revoked_at, replaced_by")
+
 // SaveKey writes what changes in a key's life: expiry, revocation, replacement.
 func (tx *Tx) SaveKey(k *tallygate.APIKey) error {
-	return tx.exec(`UPDATE api_keys SET expires_at = $2, revoked_at = $3, replaced_by = $4 WHERE id = $1`,
-		string(k.ID), micros(k.ExpiresAt), micros(k.RevokedAt), string(k.ReplacedBy))
+	return tx.write(updateKey, string(k.ID), micros(k.ExpiresAt), micros(k.RevokedAt), string(k.ReplacedBy))
 }
 
 // TouchKey records when a key was used; it never goes back.

@@ -18,14 +18,21 @@ type Engine interface {
 	// Commit returns after the transaction is on disk. After an error the transaction is gone.
 	Commit(*Tx) error
 	Rollback(*Tx)
+	// ReadAhead brings rows that the members of the transaction are going to ask for into its cache, where asking for
+	// each would take long.
+	ReadAhead(*Tx, tallygate.Reads) error
+	// Transient reports whether the error is of the moment, so that the same members may succeed if they are run again.
+	Transient(error) bool
 	// Hopeless reports whether the error would strike every member alike, so that trying each alone is useless.
 	Hopeless(error) bool
 	// Idle is called between transactions.
 	Idle()
 }
 
-// maxBatch bounds the members of one transaction, so that the first does not wait long for the last.
-const maxBatch = 512
+const (
+	maxBatch = 512 // members of one transaction, so that the first does not wait long for the last
+	maxTries = 3   // of a transaction that fails for a reason of the moment
+)
 
 // Committer gathers concurrent updates into one transaction each time the one before has ended: group commit without a
 // timer (DeWitt et al., 1984). Members run one after the other; each gets its own answer after the commit.
@@ -42,6 +49,7 @@ type Committer struct {
 // member is one caller's part of a batch.
 type member struct {
 	fn      func(tallygate.Tx) error
+	reads   tallygate.Reads
 	arrived int64
 	taken   atomic.Bool // by the writer, or by the caller who left before it was run
 	err     error
@@ -72,7 +80,7 @@ var errFull = &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "too 
 // Update runs fn in a shared transaction; see tallygate.Store. A context that ends before fn was begun withdraws it;
 // after that the answer is awaited, since the effect may already be on its way to the disk.
 func (c *Committer) Update(ctx context.Context, fn func(tallygate.Tx) error) error {
-	m := &member{fn: fn, arrived: time.Now().UnixNano(), done: make(chan struct{})}
+	m := &member{fn: fn, reads: tallygate.ReadsOf(ctx), arrived: time.Now().UnixNano(), done: make(chan struct{})}
 	if err := c.send(m); err != nil {
 		return err
 	}
@@ -113,6 +121,9 @@ func (c *Committer) Delay() time.Duration {
 	return time.Duration(time.Now().UnixNano() - oldest)
 }
 
+// Waiting is how many updates wait for the writer.
+func (c *Committer) Waiting() int { return len(c.waiting) }
+
 // Close lets what was accepted finish and ends the writer.
 func (c *Committer) Close() {
 	c.mu.Lock()
@@ -129,15 +140,38 @@ func (c *Committer) write() {
 	defer close(c.ended)
 	batch := make([]*member, 0, maxBatch)
 	for first := range c.waiting {
-		batch = c.gather(append(batch[:0], first))
-		if len(batch) > 0 {
-			c.oldest.Store(batch[0].arrived)
-			c.run(batch)
-			c.oldest.Store(0)
-		}
+		c.oldest.Store(first.arrived)
+		batch = c.commit(append(batch[:0], first))
+		c.oldest.Store(0)
 		clear(batch)
 		c.engine.Idle()
 	}
+}
+
+// commit answers the first member and whoever has come until its transaction began.
+func (c *Committer) commit(batch []*member) []*member {
+	tx, err := c.engine.Begin()
+	batch = c.gather(batch)
+	if err == nil {
+		err = c.together(tx, batch)
+	}
+	for try := 1; err != nil && try < maxTries && c.engine.Transient(err); try++ {
+		err = c.again(batch)
+	}
+	if err != nil && len(batch) > 1 && !CommitFailed(err) && !c.engine.Hopeless(err) {
+		for _, m := range batch {
+			m.err = c.again([]*member{m})
+			close(m.done)
+		}
+		return batch
+	}
+	for _, m := range batch {
+		if err != nil {
+			m.err = err
+		}
+		close(m.done)
+	}
+	return batch
 }
 
 // gather adds whoever waits already and drops those who left.
@@ -167,41 +201,32 @@ func keepTaken(batch []*member) []*member {
 	return kept
 }
 
-// run commits the batch together or, where a member spoilt it, each alone.
-func (c *Committer) run(batch []*member) {
-	err := c.together(batch)
-	if err != nil && len(batch) > 1 && !commitFailed(err) && !c.engine.Hopeless(err) {
-		for _, m := range batch {
-			m.err = c.together([]*member{m})
-			close(m.done)
-		}
-		return
-	}
-	for _, m := range batch {
-		if err != nil {
-			m.err = err
-		}
-		close(m.done)
-	}
-}
-
-// commitFailed reports whether the commit itself failed: what was written may be on disk, so nothing is run again.
-func commitFailed(err error) bool {
+// CommitFailed reports whether the commit itself failed: what was written may be on disk, so nothing is run again.
+func CommitFailed(err error) bool {
 	_, ok := errors.AsType[tallygate.ErrCommit](err)
 	return ok
 }
 
-// together runs the members in one transaction. A member that fails before it wrote anything keeps its error and
-// spoils nothing; any other failure rolls back everything and is returned.
-func (c *Committer) together(batch []*member) error {
+// again runs the members in a transaction of their own.
+func (c *Committer) again(batch []*member) error {
 	tx, err := c.engine.Begin()
 	if err != nil {
+		return err
+	}
+	return c.together(tx, batch)
+}
+
+// together runs the members in the transaction and ends it. A member that fails before it wrote anything keeps its error
+// and spoils nothing; any other failure rolls back everything and is returned.
+func (c *Committer) together(tx *Tx, batch []*member) error {
+	if err := c.engine.ReadAhead(tx, readsOf(batch)); err != nil {
+		c.engine.Rollback(tx)
 		return err
 	}
 	for _, m := range batch {
 		before := tx.writes
 		m.err = call(m.fn, tx)
-		if m.err != nil && (tx.writes != before || tx.broken) {
+		if m.err != nil && (tx.writes != before || tx.broken || tx.conn.Aborted()) {
 			c.engine.Rollback(tx)
 			return m.err
 		}
@@ -211,6 +236,16 @@ func (c *Committer) together(batch []*member) error {
 		return err
 	}
 	return c.engine.Commit(tx)
+}
+
+// readsOf puts together what the members are going to read.
+func readsOf(batch []*member) (reads tallygate.Reads) {
+	for _, m := range batch {
+		reads.Clients = append(reads.Clients, m.reads.Clients...)
+		reads.Jobs = append(reads.Jobs, m.reads.Jobs...)
+		reads.Keys = append(reads.Keys, m.reads.Keys...)
+	}
+	return reads
 }
 
 func call(fn func(tallygate.Tx) error, tx *Tx) (err error) {

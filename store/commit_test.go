@@ -18,12 +18,13 @@ import (
 
 // engine keeps a log instead of a database: what begins and ends, and each statement.
 type engine struct {
-	log      []string
-	begin    func() error
-	commit   func() error
-	exec     func(sql string) error
-	hopeless error
-	idle     int
+	log                 []string
+	begin               func() error
+	commit              func() error
+	exec                func(sql string) error
+	hopeless, transient error
+	reads               []tallygate.Reads
+	idle                int
 }
 
 func (e *engine) Begin() (*store.Tx, error) {
@@ -44,9 +45,14 @@ func (e *engine) Commit(*store.Tx) error {
 	return nil
 }
 
-func (e *engine) Rollback(*store.Tx)      { e.log = append(e.log, "rollback") }
-func (e *engine) Hopeless(err error) bool { return e.hopeless != nil && errors.Is(err, e.hopeless) }
-func (e *engine) Idle()                   { e.idle++ }
+func (e *engine) Rollback(*store.Tx)       { e.log = append(e.log, "rollback") }
+func (e *engine) Hopeless(err error) bool  { return e.hopeless != nil && errors.Is(err, e.hopeless) }
+func (e *engine) Transient(err error) bool { return e.transient != nil && errors.Is(err, e.transient) }
+func (e *engine) ReadAhead(_ *store.Tx, reads tallygate.Reads) error {
+	e.reads = append(e.reads, reads)
+	return nil
+}
+func (e *engine) Idle() { e.idle++ }
 
 func (e *engine) Exec(sql string, _ ...any) (int64, error) {
 	if e.exec != nil {
@@ -54,6 +60,13 @@ func (e *engine) Exec(sql string, _ ...any) (int64, error) {
 	}
 	return 1, nil
 }
+
+func (e *engine) Write(w *store.Write, _ ...any) error {
+	_, err := e.Exec(w.One)
+	return err
+}
+
+func (e *engine) Aborted() bool { return false }
 
 func (e *engine) Query(string, func(store.Row) error, ...any) error { return nil }
 
@@ -184,7 +197,7 @@ func TestASharedRowThatCannotBeWrittenMakesEachMemberRunAlone(t *testing.T) {
 	e := new(engine)
 	fail := true
 	e.exec = func(sql string) error {
-		if strings.Contains(sql, "UPDATE counters SET value = $1") && fail {
+		if strings.Contains(sql, "UPDATE counters SET value = $2") && fail {
 			fail = false
 			return bad
 		}

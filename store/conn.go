@@ -9,8 +9,13 @@ import "time"
 type Conn interface {
 	// Exec runs a statement and returns how many rows it changed.
 	Exec(sql string, args ...any) (int64, error)
+	// Write writes one row, at the latest before whatever follows can see it. What is wrong with it may come out later,
+	// as the error of another call.
+	Write(w *Write, args ...any) error
 	// Query calls scan for each row.
 	Query(sql string, scan func(Row) error, args ...any) error
+	// Aborted reports whether an error has left nothing to do but to roll back.
+	Aborted() bool
 }
 
 // Row reads the columns of one row, counted from 0. Bytes are the caller's to keep; NULL reads as the zero value.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -33,13 +34,13 @@ func (tx *Tx) InsertEvent(e *tallygate.Event) error {
 	return tx.KeepEvent(e)
 }
 
+var insertEvent = insert("events", "number, kind, client_id, subject, actor, data, at, people")
+
 // KeepEvent adds an event that has its number already and sets its ID.
 func (tx *Tx) KeepEvent(e *tallygate.Event) error {
 	e.ID = tallygate.NewEventID(e.At, e.Number)
 	people := !strings.HasPrefix(e.Kind, "job.")
-	return tx.exec(`INSERT INTO events (number, kind, client_id, subject, actor, data, at, people)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		e.Number, e.Kind, string(e.ClientID), e.Subject, string(e.Actor), e.Data, micros(e.At), flag(people))
+	return tx.write(insertEvent, e.Number, e.Kind, string(e.ClientID), e.Subject, string(e.Actor), e.Data, micros(e.At), flag(people))
 }
 
 // NumberEvent numbers an event. The number counts as used even if no row bears it.
@@ -61,18 +62,24 @@ func (tx *Tx) NumberEvent() (int64, error) {
 // is told by its own rows.
 func (tx *Tx) Events(subject string, after int64, limit int) ([]*tallygate.Event, error) {
 	const (
-		queued = `SELECT j.event, 'job.queued', j.client_id, j.id, j.actor, NULL, j.created_at FROM `
-		leased = `SELECT lease_event, 'job.running', client_id, job_id, '', '{"attempt":' || attempt || '}', leased_at FROM `
-		ended  = `SELECT event, 'job.' || status, client_id, job_id, actor, NULL, finished_at FROM `
+		queued = `SELECT j.event, 'job.queued', j.client_id, j.id, j.actor, NULL, j.created_at, 0 FROM `
+		leased = `SELECT lease_event, 'job.running', client_id, job_id, '', NULL, leased_at, attempt FROM `
+		ended  = `SELECT event, 'job.' || status, client_id, job_id, actor, NULL, finished_at, 0 FROM `
 		its    = ` l JOIN jobs j ON j.client_id = l.client_id AND j.id = l.job_id WHERE l.job_id = $1 AND j.event > $2`
 	)
-	return all(tx, `SELECT `+eventColumns+` FROM events WHERE subject = $1 AND number > $2
+	return all(tx, `SELECT `+eventColumns+`, 0 FROM events WHERE subject = $1 AND number > $2
 		UNION ALL `+queued+`queue`+its+`
 		UNION ALL `+queued+`outcomes`+its+`
 		UNION ALL `+leased+`queue WHERE job_id = $1 AND lease_event > $2
 		UNION ALL `+leased+`outcomes WHERE job_id = $1 AND lease_event > $2
 		UNION ALL `+ended+`outcomes WHERE job_id = $1 AND event > $2
-		ORDER BY 1 LIMIT $3`, scanEvent, subject, after, limit)
+		ORDER BY 1 LIMIT $3`, func(r Row) (*tallygate.Event, error) {
+		e, err := scanEvent(r)
+		if attempt := r.Int64(7); attempt > 0 {
+			e.Data = fmt.Appendf(nil, `{"attempt":%d}`, attempt)
+		}
+		return e, err
+	}, subject, after, limit)
 }
 
 // AuditEvents lists what people did, newest first; the cursor is a number.

@@ -10,12 +10,12 @@ import (
 	"github.com/tallygate/tallygate"
 )
 
+var insertJob = insert("jobs", `id, client_id, type, priority, input, metadata, max_attempts, time_limit, held, price_version,
+	run_at, created_at, actor, event`)
+
 // InsertJob writes what was asked.
 func (tx *Tx) InsertJob(j *tallygate.Job) error {
-	return tx.exec(`INSERT INTO jobs (id, client_id, type, priority, input, metadata, max_attempts, time_limit, held,
-		price_version, run_at, created_at, actor, event)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		string(j.ID), string(j.ClientID), j.Type, j.Priority, j.Input, j.Metadata, j.MaxAttempts, int64(j.TimeLimit),
+	return tx.write(insertJob, string(j.ID), string(j.ClientID), j.Type, j.Priority, j.Input, j.Metadata, j.MaxAttempts, int64(j.TimeLimit),
 		int64(j.Held), j.PriceVersion, micros(j.RunAt), micros(j.CreatedAt), string(j.Actor), j.Event)
 }
 
@@ -73,6 +73,9 @@ func scanOutcomeFrom(r Row, at int) (*tallygate.Outcome, error) {
 	return o, nil
 }
 
+var insertOutcome = insert("outcomes", `job_id, client_id, type, status, charged, released, units, attempt, token,
+	error_code, error_message, started_at, leased_at, lease_event, finished_at, actor, event, result`)
+
 // InsertOutcome writes how a job ended.
 func (tx *Tx) InsertOutcome(o *tallygate.Outcome) error {
 	var units []byte
@@ -83,10 +86,7 @@ func (tx *Tx) InsertOutcome(o *tallygate.Outcome) error {
 		}
 	}
 	code, message := errorText(o.Error)
-	return tx.exec(`INSERT INTO outcomes (job_id, client_id, type, status, charged, released, units, attempt, token,
-		error_code, error_message, started_at, leased_at, lease_event, finished_at, actor, event, result)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
-		string(o.JobID), string(o.ClientID), o.Type, string(o.Status), int64(o.Charged), int64(o.Released), units, o.Attempt,
+	return tx.write(insertOutcome, string(o.JobID), string(o.ClientID), o.Type, string(o.Status), int64(o.Charged), int64(o.Released), units, o.Attempt,
 		o.Token, code, message, micros(o.StartedAt), micros(o.LeasedAt), o.LeaseEvent,
 		micros(o.FinishedAt), string(o.Actor), o.Event, o.Result)
 }
@@ -210,12 +210,12 @@ func jobsQuery(f tallygate.JobFilter, p tallygate.Page) (string, []any) {
 	}
 	const fits = `($1 = '' OR j.client_id = $1) AND ($3 = '' OR j.type = $3)
 			AND ($4 = '' OR COALESCE(o.status, CASE WHEN q.state = 2 THEN 'running' WHEN q.state < 2 THEN 'queued' END) = $4)
-			AND ($5 = 0 OR j.created_at >= $5) AND ($6 = 0 OR j.created_at < $6)`
+			AND (j.created_at >= $5 OR $5 = 0) AND (j.created_at < $6 OR $6 = 0)`
 	metadata := `''`
 	if len(f.Metadata) > 0 {
 		metadata = `CASE WHEN ` + fits + ` THEN j.metadata END`
 	}
-	sql := `SELECT j.id, ` + cursor + `, CASE WHEN ` + fits + ` THEN 1 ELSE 0 END, ` + metadata + `
+	sql := `SELECT j.id, CAST(` + cursor + ` AS TEXT), CASE WHEN ` + fits + ` THEN 1 ELSE 0 END, ` + metadata + `
 		` + from + ` WHERE ` + walk + ` ORDER BY ` + cursor + ` DESC LIMIT $7`
 	return sql, []any{string(f.ClientID), after, f.Type, string(f.Status), micros(f.CreatedAfter), micros(f.CreatedBefore), scanned}
 }
@@ -260,15 +260,12 @@ func (tx *Tx) CountUsage(o *tallygate.Outcome) error {
 	return nil
 }
 
+var addUsage = addTo("usage", "client_id, day, type", "succeeded, failed, cancelled, charged")
+
 func (tx *Tx) addUsage(key usageKey) error {
 	u := tx.cache.usage[key]
 	delete(tx.cache.usage, key)
-	_, err := tx.conn.Exec(`INSERT INTO usage (client_id, day, type, succeeded, failed, cancelled, charged)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (client_id, day, type) DO UPDATE SET
-		succeeded = usage.succeeded + excluded.succeeded, failed = usage.failed + excluded.failed,
-		cancelled = usage.cancelled + excluded.cancelled, charged = usage.charged + excluded.charged`,
-		string(key.client), key.day, key.typ, u.Succeeded, u.Failed, u.Cancelled, int64(u.Charged))
-	return err
+	return tx.conn.Write(addUsage, string(key.client), key.day, key.typ, u.Succeeded, u.Failed, u.Cancelled, int64(u.Charged))
 }
 
 const secondsPerDay = 24 * 60 * 60
@@ -309,16 +306,19 @@ func (tx *Tx) EndedJobs(jobType string, before time.Time, after int64, limit int
 	return ended, last, err
 }
 
+var (
+	deleteEvents  = deleteRows("events", "subject")
+	deleteJob     = deleteRows("jobs", "client_id, id")
+	deleteOutcome = deleteRows("outcomes", "job_id")
+)
+
 // DeleteJob removes an ended job, its outcome and its events.
 func (tx *Tx) DeleteJob(c tallygate.ClientID, id tallygate.JobID) error {
-	for _, sql := range []string{
-		`DELETE FROM events WHERE subject = $2 AND $1 <> ''`,
-		`DELETE FROM jobs WHERE client_id = $1 AND id = $2`,
-		`DELETE FROM outcomes WHERE client_id = $1 AND job_id = $2`,
-	} {
-		if err := tx.exec(sql, string(c), string(id)); err != nil {
-			return err
-		}
+	if err := tx.write(deleteEvents, string(id)); err != nil {
+		return err
 	}
-	return nil
+	if err := tx.write(deleteJob, string(c), string(id)); err != nil {
+		return err
+	}
+	return tx.write(deleteOutcome, string(id))
 }

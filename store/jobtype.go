@@ -115,6 +115,8 @@ func (tx *Tx) cachedLoad(name string) (*cached[tallygate.TypeLoad], error) {
 	return row, err
 }
 
+var upsertLoad = upsert("type_loads", "job_type", "live, running, cost")
+
 // SaveTypeLoad writes the type's load, once a batch.
 func (tx *Tx) SaveTypeLoad(name string, load *tallygate.TypeLoad) error {
 	row, err := tx.cachedLoad(name)
@@ -122,9 +124,6 @@ func (tx *Tx) SaveTypeLoad(name string, load *tallygate.TypeLoad) error {
 		return err
 	}
 	return put(tx, row, *load, func(load *tallygate.TypeLoad) error {
-		_, err := tx.conn.Exec(`INSERT INTO type_loads (job_type, live, running, cost) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (job_type) DO UPDATE SET live = excluded.live, running = excluded.running, cost = excluded.cost`,
-			name, load.Live, load.Running, int64(load.Cost))
-		return err
+		return tx.conn.Write(upsertLoad, name, load.Live, load.Running, int64(load.Cost))
 	})
 }

@@ -25,10 +25,11 @@ func scanEntry(r Row) (*tallygate.Entry, error) {
 	}, nil
 }
 
+var insertEntry = insert("entries", entryColumns)
+
 // InsertEntry appends a line to its client's ledger.
 func (tx *Tx) InsertEntry(e *tallygate.Entry) error {
-	return tx.exec(`INSERT INTO entries (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		string(e.ClientID), e.Number, string(e.ID), string(e.Kind), int64(e.Posted), int64(e.Held),
+	return tx.write(insertEntry, string(e.ClientID), e.Number, string(e.ID), string(e.Kind), int64(e.Posted), int64(e.Held),
 		int64(e.After.Posted), int64(e.After.Held), int64(e.Floor), string(e.JobID), e.Note, micros(e.CreatedAt))
 }
 
@@ -42,21 +43,38 @@ func (tx *Tx) Entries(c tallygate.ClientID, p tallygate.Page) ([]*tallygate.Entr
 		ORDER BY number DESC LIMIT $3`, scanEntry, string(c), before, p.Limit)
 }
 
+const recordColumns = `client_id, key, request_hash, jobs, body, created_at`
+
+func scanRecord(r Row) (*tallygate.Idempotency, error) {
+	rec := &tallygate.Idempotency{
+		ClientID:  tallygate.ClientID(r.Text(0)),
+		Key:       r.Text(1),
+		Jobs:      splitJobs(r.Text(3)),
+		Body:      r.Bytes(4),
+		CreatedAt: moment(r.Int64(5)),
+	}
+	copy(rec.RequestHash[:], r.Bytes(2))
+	return rec, nil
+}
+
 // Idempotency returns the client's record of the key, or nil.
 func (tx *Tx) Idempotency(c tallygate.ClientID, key string) (*tallygate.Idempotency, error) {
-	return one(tx, `SELECT request_hash, jobs, body, created_at FROM idempotency WHERE client_id = $1 AND key = $2`,
-		func(r Row) (*tallygate.Idempotency, error) {
-			rec := &tallygate.Idempotency{ClientID: c, Key: key, Jobs: splitJobs(r.Text(1)), Body: r.Bytes(2), CreatedAt: moment(r.Int64(3))}
-			copy(rec.RequestHash[:], r.Bytes(0))
-			return rec, nil
-		}, string(c), key)
+	if rec, ahead := tx.records[tallygate.IdempotencyKey{ClientID: c, Key: key}]; ahead {
+		return rec, nil
+	}
+	return one(tx, `SELECT `+recordColumns+` FROM idempotency WHERE client_id = $1 AND key = $2`, scanRecord, string(c), key)
 }
+
+var insertIdempotency = insert("idempotency", recordColumns)
 
 // InsertIdempotency adds a record.
 func (tx *Tx) InsertIdempotency(rec *tallygate.Idempotency) error {
-	return tx.exec(`INSERT INTO idempotency (client_id, key, request_hash, jobs, body, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6)`,
-		string(rec.ClientID), rec.Key, rec.RequestHash[:], joinJobs(rec.Jobs), rec.Body, micros(rec.CreatedAt))
+	if id := (tallygate.IdempotencyKey{ClientID: rec.ClientID, Key: rec.Key}); tx.records != nil {
+		kept := *rec
+		kept.CreatedAt = moment(micros(rec.CreatedAt))
+		tx.records[id] = &kept
+	}
+	return tx.write(insertIdempotency, string(rec.ClientID), rec.Key, rec.RequestHash[:], joinJobs(rec.Jobs), rec.Body, micros(rec.CreatedAt))
 }
 
 // DeleteIdempotency removes at most limit records that are older than the time, oldest first. It passes by those of the

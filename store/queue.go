@@ -67,13 +67,12 @@ func millionths(progress float64) int64 {
 	return int64(math.Round(progress * 1e6))
 }
 
+// The columns that are left out have defaults: nothing has happened yet.
+var insertItem = insert("queue", "job_id, client_id, type, priority, held, price_version, state, at, max_attempts, time_limit")
+
 // Enqueue adds a live job.
 func (tx *Tx) Enqueue(q *tallygate.QueueItem) error {
-	return tx.exec(`INSERT INTO queue (job_id, client_id, type, priority, held, price_version, state, at, attempt, failures,
-		losses, max_attempts, time_limit, started_at, leased_at, lease_event, attempt_deadline, token, worker, cancel_requested,
-		progress, error_code, error_message)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, $9, $10, 0, 0, 0, 0, '', '', 0, -1000000, '', '')`,
-		string(q.JobID), string(q.ClientID), q.Type, q.Priority, int64(q.Held), q.PriceVersion, int64(q.State), micros(q.At),
+	return tx.write(insertItem, string(q.JobID), string(q.ClientID), q.Type, q.Priority, int64(q.Held), q.PriceVersion, int64(q.State), micros(q.At),
 		q.MaxAttempts, int64(q.TimeLimit))
 }
 
@@ -85,13 +84,13 @@ func (tx *Tx) Item(id tallygate.JobID) (*tallygate.QueueItem, error) {
 	return one(tx, `SELECT `+itemColumns+` FROM queue q WHERE q.job_id = $1`, scanItem, string(id))
 }
 
+var updateItem = update("queue", "job_id", `state, at, attempt, failures, losses, started_at, leased_at, attempt_deadline,
+	token, worker, cancel_requested, progress, error_code, error_message, lease_event`)
+
 // SaveItem writes everything that changes in a live job.
 func (tx *Tx) SaveItem(q *tallygate.QueueItem) error {
 	code, message := errorText(q.LastError)
-	err := tx.exec(`UPDATE queue SET state = $2, at = $3, attempt = $4, failures = $5, losses = $6, started_at = $7,
-		leased_at = $8, attempt_deadline = $9, token = $10, worker = $11, cancel_requested = $12, progress = $13,
-		error_code = $14, error_message = $15, lease_event = $16 WHERE job_id = $1`,
-		string(q.JobID), int64(q.State), micros(q.At), q.Attempt, q.Failures, q.Losses, micros(q.StartedAt),
+	err := tx.write(updateItem, string(q.JobID), int64(q.State), micros(q.At), q.Attempt, q.Failures, q.Losses, micros(q.StartedAt),
 		micros(q.LeasedAt), micros(q.AttemptDeadline), q.Token, q.Worker, flag(q.CancelRequested), millionths(q.Progress),
 		code, message, q.LeaseEvent)
 	tx.keepLeased(q)
@@ -112,28 +111,40 @@ func (tx *Tx) keepLeased(q *tallygate.QueueItem) {
 	tx.cache.leased[q.JobID] = kept
 }
 
+var deleteItem = deleteRows("queue", "job_id")
+
 // RemoveItem takes an ended job out of the queue.
 func (tx *Tx) RemoveItem(id tallygate.JobID) error {
 	delete(tx.cache.leased, id)
-	return tx.exec(`DELETE FROM queue WHERE job_id = $1`, string(id))
+	return tx.write(deleteItem, string(id))
 }
 
-// ReadyJobs are the first of a lane that may run now: by priority, then by age, at most limit and no more once their
-// inputs come to maxReady bytes. Those past their time limit are left to OverdueItems.
-func (tx *Tx) ReadyJobs(jobType string, c tallygate.ClientID, limit int) (jobs []*tallygate.Job, err error) {
-	size := 0
-	err = tx.conn.Query(`SELECT `+jobColumns+`, `+itemColumns+`
-		FROM queue q JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id
-		WHERE q.state = 0 AND q.type = $1 AND q.client_id = $2
-			AND (q.started_at = 0 OR q.started_at + q.time_limit / 1000 > $3)
-		ORDER BY q.priority DESC, q.job_id LIMIT $4`, func(r Row) error {
-		j, err := scanLiveJob(r)
-		jobs = append(jobs, j)
-		if size += len(j.Input); err == nil && size >= maxReady {
-			err = errEnough
-		}
-		return err
-	}, jobType, string(c), micros(tx.now), limit)
+// ReadyJobs are the first of a lane that may run now, from its head on: by priority, then by age, at most limit and no more
+// once their inputs come to maxReady bytes. Those past their time limit are left to OverdueItems.
+func (tx *Tx) ReadyJobs(lane *tallygate.Lane, limit int) (jobs []*tallygate.Job, err error) {
+	below, size := int64(math.MaxInt64), 0
+	read := func(where string, args ...any) error {
+		args = append([]any{lane.Type, string(lane.ClientID), micros(tx.now), limit - len(jobs)}, args...)
+		return tx.conn.Query(`SELECT `+jobColumns+`, `+itemColumns+`
+			FROM queue q JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id
+			WHERE q.state = 0 AND q.type = $1 AND q.client_id = $2
+				AND (q.started_at = 0 OR q.started_at + q.time_limit / 1000 > $3) AND `+where+`
+			ORDER BY q.priority DESC, q.job_id LIMIT $4`, func(r Row) error {
+			j, err := scanLiveJob(r)
+			jobs = append(jobs, j)
+			if size += len(j.Input); err == nil && size >= maxReady {
+				err = errEnough
+			}
+			return err
+		}, args...)
+	}
+	if lane.Head != "" { // two ranges of the index: an order of both columns at once is none
+		below = lane.HeadPriority
+		err = read(`q.priority = $5 AND q.job_id >= $6`, below, string(lane.Head))
+	}
+	if err == nil && len(jobs) < limit {
+		err = read(`q.priority < $5`, below)
+	}
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
@@ -143,22 +154,17 @@ func (tx *Tx) ReadyJobs(jobType string, c tallygate.ClientID, limit int) (jobs [
 // maxReady bounds the bytes of inputs that one reading of a lane brings into memory.
 const maxReady = 16 << 20
 
-// DueItems are waiting or leased and their time has come, the longest overdue first.
-func (tx *Tx) DueItems(now time.Time, limit int) ([]*tallygate.QueueItem, error) {
-	return all(tx, `SELECT `+itemColumns+` FROM queue q WHERE q.state <> 0 AND q.at <= $1 ORDER BY q.at LIMIT $2`,
-		scanItem, micros(now), limit)
+// DueItems are waiting or leased and their time comes after from and by to, the longest overdue first.
+func (tx *Tx) DueItems(from, to time.Time, limit int) ([]*tallygate.QueueItem, error) {
+	return all(tx, `SELECT `+itemColumns+` FROM queue q WHERE q.state <> 0 AND q.at > $1 AND q.at <= $2 ORDER BY q.at LIMIT $3`,
+		scanItem, micros(from), micros(to), limit)
 }
 
-// OverdueItems are ready for another try, but past their job's time limit.
-func (tx *Tx) OverdueItems(now time.Time, limit int) ([]*tallygate.QueueItem, error) {
+// OverdueItems are ready for another try, but their job's time limit ends after from and by to.
+func (tx *Tx) OverdueItems(from, to time.Time, limit int) ([]*tallygate.QueueItem, error) {
 	return all(tx, `SELECT `+itemColumns+` FROM queue q WHERE q.state = 0 AND q.started_at > 0
-		AND q.started_at + q.time_limit / 1000 <= $1 LIMIT $2`, scanItem, micros(now), limit)
-}
-
-// NextDue is when the next waiting or leased item's time comes; zero when there is none.
-func (tx *Tx) NextDue() (time.Time, error) {
-	at, err := tx.integer(`SELECT MIN(at) FROM queue WHERE state <> 0`)
-	return moment(at), err
+		AND q.started_at + q.time_limit / 1000 > $1 AND q.started_at + q.time_limit / 1000 <= $2 LIMIT $3`,
+		scanItem, micros(from), micros(to), limit)
 }
 
 // Lane returns a copy of the client's lane; one that was never saved is empty.
@@ -190,13 +196,21 @@ func (tx *Tx) lanes(jobType string) (map[tallygate.ClientID]*cached[tallygate.La
 		return byClient, nil
 	}
 	byClient := map[tallygate.ClientID]*cached[tallygate.Lane]{}
-	err := tx.conn.Query(`SELECT client_id, ready FROM lanes WHERE type = $1`, func(r Row) error {
+	var clients []tallygate.ClientID
+	err := tx.conn.Query(`SELECT client_id, ready, head_priority, head FROM lanes WHERE type = $1`, func(r Row) error {
 		c := tallygate.ClientID(r.Text(0))
-		byClient[c] = &cached[tallygate.Lane]{value: tallygate.Lane{Type: jobType, ClientID: c, Ready: r.Int64(1)}}
+		byClient[c] = &cached[tallygate.Lane]{value: tallygate.Lane{
+			Type: jobType, ClientID: c, Ready: r.Int64(1), HeadPriority: r.Int64(2), Head: tallygate.JobID(r.Text(3)),
+		}}
+		clients = append(clients, c)
 		return nil
 	}, jobType)
-	if err == nil {
-		tx.cache.lanes[jobType] = byClient
+	if err != nil {
+		return nil, err
+	}
+	tx.cache.lanes[jobType] = byClient
+	if tx.far {
+		err = tx.clientsAhead(clients) // whoever looks at the lanes asks for each
 	}
 	return byClient, err
 }
@@ -219,6 +233,11 @@ func (tx *Tx) ActiveLanes(jobType string) ([]*tallygate.Lane, error) {
 	return active, nil
 }
 
+var (
+	upsertLane = upsert("lanes", "type, client_id", "ready, head_priority, head")
+	deleteLane = deleteRows("lanes", "type, client_id")
+)
+
 // SaveLane writes a lane, once a batch. An empty lane has no row.
 func (tx *Tx) SaveLane(lane *tallygate.Lane) error {
 	row, err := tx.cachedLane(lane.Type, lane.ClientID)
@@ -227,11 +246,8 @@ func (tx *Tx) SaveLane(lane *tallygate.Lane) error {
 	}
 	return put(tx, row, *lane, func(lane *tallygate.Lane) error {
 		if lane.Ready == 0 {
-			_, err := tx.conn.Exec(`DELETE FROM lanes WHERE type = $1 AND client_id = $2`, lane.Type, string(lane.ClientID))
-			return err
+			return tx.conn.Write(deleteLane, lane.Type, string(lane.ClientID))
 		}
-		_, err := tx.conn.Exec(`INSERT INTO lanes (type, client_id, ready) VALUES ($1, $2, $3)
-			ON CONFLICT (type, client_id) DO UPDATE SET ready = excluded.ready`, lane.Type, string(lane.ClientID), lane.Ready)
-		return err
+		return tx.conn.Write(upsertLane, lane.Type, string(lane.ClientID), lane.Ready, lane.HeadPriority, string(lane.Head))
 	})
 }

@@ -13,9 +13,11 @@ type Tx struct {
 	conn     Conn
 	now      time.Time
 	cache    *Cache
+	records  map[tallygate.IdempotencyKey]*tallygate.Idempotency // read ahead; nil: known to be missing
 	readOnly bool
 	writes   int  // how many writes members have made
 	broken   bool // a member panicked
+	far      bool // every question is a journey
 }
 
 var _ tallygate.Tx = (*Tx)(nil)
@@ -59,6 +61,13 @@ type usageKey struct {
 // maxCached bounds the clients and lanes that stay between transactions.
 const maxCached = 20_000
 
+// NewCacheAt returns an empty cache that knows the last event's number.
+func NewCacheAt(event int64) *Cache {
+	c := NewCache()
+	c.event = counter{value: event, loaded: true}
+	return c
+}
+
 // NewCache returns an empty cache.
 func NewCache() *Cache {
 	return &Cache{
@@ -92,6 +101,9 @@ func NewView(conn Conn, now time.Time) *Tx {
 	return &Tx{conn: conn, now: storable(now), cache: NewCache(), readOnly: true}
 }
 
+// Wrote reports whether anything is to be committed.
+func (tx *Tx) Wrote() bool { return tx.writes > 0 || tx.cache.event.dirty || len(tx.cache.dirty) > 0 }
+
 // Now is the time of the transaction.
 func (tx *Tx) Now() time.Time { return tx.now }
 
@@ -115,6 +127,8 @@ func (tx *Tx) exec(sql string, args ...any) error {
 	return err
 }
 
+var updateCounter = update("counters", "name", "value")
+
 // flush writes the shared rows that changed.
 func (tx *Tx) flush() error {
 	for _, write := range tx.cache.dirty {
@@ -125,8 +139,7 @@ func (tx *Tx) flush() error {
 	tx.cache.dirty = tx.cache.dirty[:0]
 	if tx.cache.event.dirty {
 		tx.cache.event.dirty = false
-		_, err := tx.conn.Exec(`UPDATE counters SET value = $1 WHERE name = 'event'`, tx.cache.event.value)
-		return err
+		return tx.conn.Write(updateCounter, "event", tx.cache.event.value)
 	}
 	return nil
 }

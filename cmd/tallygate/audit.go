@@ -5,11 +5,10 @@ import (
 	"fmt"
 
 	"github.com/tallygate/tallygate"
-	"github.com/tallygate/tallygate/store/sqlite"
 )
 
 type auditCmd struct {
-	Database string `env:"TALLYGATE_DATABASE" default:"tallygate.db" placeholder:"PATH" help:"SQLite file to audit (default: ${default})."`
+	Database string `env:"TALLYGATE_DATABASE" default:"tallygate.db" placeholder:"PATH|URL" help:"SQLite file to audit, or postgres://… (default: ${default})."`
 }
 
 func (auditCmd) Help() string {
@@ -19,7 +18,7 @@ func (auditCmd) Help() string {
 }
 
 func (c *auditCmd) Run(ctx context.Context, a *app) error {
-	report, err := auditFile(ctx, c.Database)
+	report, err := auditDatabase(ctx, c.Database)
 	if err != nil {
 		return err
 	}
@@ -36,9 +35,9 @@ func (c *auditCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// auditFile audits a SQLite file over one snapshot.
-func auditFile(ctx context.Context, path string) (report *tallygate.AuditReport, err error) {
-	store, err := sqlite.OpenReader(ctx, path)
+// auditDatabase audits a database over one snapshot.
+func auditDatabase(ctx context.Context, path string) (report *tallygate.AuditReport, err error) {
+	store, err := openReader(ctx, path)
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: err, remedy: "name the server's database with --database"}
 	}

@@ -229,7 +229,7 @@ func parseSize(s string) (int64, error) {
 // settingFlags are the settings as flags and environment variables. What is not set is nil.
 type settingFlags struct {
 	Listen          *string  `env:"TALLYGATE_LISTEN" group:"settings" placeholder:"HOST:PORT" help:"Where to listen (default: 127.0.0.1:8080)."`
-	Database        *string  `env:"TALLYGATE_DATABASE" group:"settings" placeholder:"PATH|URL" help:"SQLite file (default: tallygate.db)."`
+	Database        *string  `env:"TALLYGATE_DATABASE" group:"settings" placeholder:"PATH|URL" help:"SQLite file, or postgres://… (default: tallygate.db)."`
 	Currency        *string  `env:"TALLYGATE_CURRENCY" group:"settings" placeholder:"CODE" help:"Currency of every amount; fixed once the database is made (default: USD)."`
 	PublicURL       *string  `name:"public-url" env:"TALLYGATE_PUBLIC_URL" group:"settings" placeholder:"URL" help:"Where callers reach the server; links in errors begin with it."`
 	AllowedOrigins  []string `env:"TALLYGATE_ALLOWED_ORIGINS" group:"settings" placeholder:"ORIGIN" help:"Web origins whose pages may call; * for any."`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/store/postgres"
 	"github.com/tallygate/tallygate/store/sqlite"
 )
 
@@ -57,7 +59,7 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	e := &examination{app: a}
 	settings := e.configuration(c.settingFlags)
 	if isURL(settings.Database) {
-		e.fail("database", "name a file", "this build keeps its data in SQLite")
+		e.databaseServer(ctx, settings.Database)
 	} else {
 		e.database(ctx, settings.Database)
 		e.disk(settings.Database)
@@ -182,9 +184,47 @@ func (e *examination) database(ctx context.Context, path string) {
 	default:
 		e.ok("integrity", "the file's structure is whole")
 	}
+	e.contents(ctx, reader, path)
+}
+
+// databaseServer looks at a PostgreSQL database.
+func (e *examination) databaseServer(ctx context.Context, url string) {
+	shown := shownDatabase(url)
+	if !isPostgres(url) {
+		e.fail("database", "name a file for SQLite, or postgres://…", "%v", errNoSuchDatabase(url))
+		return
+	}
+	reader, err := postgres.OpenReader(ctx, url)
+	if err != nil {
+		e.fail("database", "mend the URL or the server, or bring the schema forward", "%v", err)
+		return
+	}
+	defer func() { _ = reader.Close() }() // it only read
+	e.ok("database", "%s opens and its schema is this version's", shown)
+	facts, err := reader.Facts(ctx)
+	if err != nil {
+		e.fail("database server", "", "%v", err)
+		return
+	}
+	e.ok("database server", "PostgreSQL %s, %d of %d connections taken", facts.Version, facts.Connections, facts.MaxConnections)
+	if facts.Durable {
+		e.ok("durability", "fsync and synchronous_commit are on (%s), synchronous standbys: %s", facts.SynchronousCommit, cmp.Or(facts.Standbys, "none"))
+	} else {
+		e.fail("durability", "set fsync = on and synchronous_commit = on", "what is acknowledged may be lost: fsync is %s, synchronous_commit %s", facts.Fsync, facts.SynchronousCommit)
+	}
+	if facts.TLS {
+		e.ok("encryption", "the connection to the database is encrypted")
+	} else if !facts.Local {
+		e.warn("encryption", "add sslmode=verify-full to the URL", "the connection to the database is not encrypted")
+	}
+	e.contents(ctx, reader, shown)
+}
+
+// contents looks at what is in the database.
+func (e *examination) contents(ctx context.Context, reader tallygate.Store, path string) {
 	var operator *tallygate.Client
 	var newest []*tallygate.Event
-	err = reader.View(ctx, func(tx tallygate.Tx) (err error) {
+	err := reader.View(ctx, func(tx tallygate.Tx) (err error) {
 		if operator, err = tx.Client(tallygate.OperatorClientID); err != nil {
 			return err
 		}

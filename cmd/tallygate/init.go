@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/tallygate/tallygate/access"
 )
 
 type initCmd struct {
-	Database string `env:"TALLYGATE_DATABASE" default:"tallygate.db" placeholder:"PATH" help:"SQLite file to make (default: ${default})."`
+	Database string `env:"TALLYGATE_DATABASE" default:"tallygate.db" placeholder:"PATH|URL" help:"SQLite file to make, or postgres://… (default: ${default})."`
 	Currency string `env:"TALLYGATE_CURRENCY" default:"USD" placeholder:"CODE" help:"Currency of every amount (default: ${default})."`
 }
 
@@ -25,7 +24,7 @@ func (c *initCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, &settings, nil)
+	store, err := openStore(ctx, settings.Database, nil)
 	if err != nil {
 		return err
 	}
@@ -44,7 +43,7 @@ func (c *initCmd) Run(ctx context.Context, a *app) (err error) {
 	if !created {
 		return &exitError{
 			code:   exitUsage,
-			err:    fmt.Errorf("%s is initialised already: its operator has a key", c.Database),
+			err:    fmt.Errorf("%s is initialised already: its operator has a key", shownDatabase(c.Database)),
 			remedy: "use that key; for another one, set TALLYGATE_OPERATOR_KEY to a key of your own and start the server, or name a new file with --database",
 		}
 	}
@@ -53,16 +52,10 @@ func (c *initCmd) Run(ctx context.Context, a *app) (err error) {
 			OperatorKey string `json:"operator_key"`
 		}{key})
 	}
-	if err := a.printRecord(field{"database", c.Database}, field{"operator key", key}); err != nil {
+	if err := a.printRecord(field{"database", shownDatabase(c.Database)}, field{"operator key", key}); err != nil {
 		return err
 	}
 	a.note("keep the key now: it is stored nowhere and never shown again")
-	a.note("next: tallygate serve --database %s", c.Database)
+	a.note("next: tallygate serve --database %s", shownDatabase(c.Database))
 	return nil
-}
-
-// exists reports whether there is a file at the path.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

@@ -42,12 +42,14 @@ type cli struct {
 	NoColor bool     `group:"global" help:"Print without colours, as NO_COLOR does."`
 	Usage   helpFlag `name:"help" short:"h" group:"global" help:"Show help for the command."`
 
-	Serve  serveCmd  `cmd:"" group:"server" help:"Run the server."`
-	Demo   demoCmd   `cmd:"" group:"server" help:"Run a server with a sample client, job types and a worker, to try everything."`
-	Init   initCmd   `cmd:"" group:"server" help:"Make the database and its first operator key."`
-	Audit  auditCmd  `cmd:"" group:"server" help:"Prove that every balance equals its entries and every hold has its job."`
-	Doctor doctorCmd `cmd:"" group:"server" help:"Check configuration, database and server, and say how to mend what is wrong."`
-	Bench  benchCmd  `cmd:"" group:"server" help:"Measure the server on this machine against a bare HTTP handler."`
+	Serve   serveCmd   `cmd:"" group:"server" help:"Run the server."`
+	Demo    demoCmd    `cmd:"" group:"server" help:"Run a server with a sample client, job types and a worker, to try everything."`
+	Init    initCmd    `cmd:"" group:"server" help:"Make the database and its first operator key."`
+	Audit   auditCmd   `cmd:"" group:"server" help:"Prove that every balance equals its entries and every hold has its job."`
+	Copy    copyCmd    `cmd:"" group:"server" help:"Move a SQLite file's store to PostgreSQL."`
+	Migrate migrateCmd `cmd:"" group:"server" help:"Bring a PostgreSQL database's schema forward, or print how."`
+	Doctor  doctorCmd  `cmd:"" group:"server" help:"Check configuration, database and server, and say how to mend what is wrong."`
+	Bench   benchCmd   `cmd:"" group:"server" help:"Measure the server on this machine against a bare HTTP handler."`
 
 	Client  clientCmd  `cmd:"" group:"api" help:"Customer accounts: create, list, get, update, suspend, activate."`
 	APIKey  keyCmd     `cmd:"" name:"key" group:"api" help:"API keys: create, list, get, revoke, rotate, scan."`

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 	"github.com/tallygate/tallygate/executor"
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
-	"github.com/tallygate/tallygate/store/sqlite"
+	"github.com/tallygate/tallygate/store/postgres"
 )
 
 type serveCmd struct {
@@ -63,7 +62,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		return errors.Join(usagef("%w", err), s.close())
 	}
 	fmt.Fprintf(a.stdout, "tallygate listening on http://%s\n", listener.Addr())
-	log.Info("listening", "address", listener.Addr().String(), "database", settings.Database, "version", readBuild().Version)
+	log.Info("listening", "address", listener.Addr().String(), "database", shownDatabase(settings.Database), "version", readBuild().Version)
 	return s.run(ctx, listener)
 }
 
@@ -80,6 +79,7 @@ type server struct {
 	config   *config
 	log      *slog.Logger
 	store    tallygate.Store
+	shared   *postgres.Store // the store, where other nodes use it, too
 	access   *access.Service
 	ledger   *ledger.Service
 	queue    *queue.Service
@@ -97,7 +97,7 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, erro
 	if c.OperatorKey == "" && !isURL(c.Database) && !exists(c.Database) {
 		return nil, notInitialised(c.Database)
 	}
-	store, err := openStore(ctx, c, log)
+	store, err := openStore(ctx, c.Database, log)
 	if err != nil {
 		return nil, err
 	}
@@ -106,10 +106,16 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, erro
 	}
 	s := &server{config: c, log: log, store: store}
 	ids := new(tallygate.IDs)
-	s.access = access.New(store, access.Options{IDs: ids, Currency: c.Currency, FailedAuth: c.failedAuth(), Log: log})
+	s.shared, _ = store.(*postgres.Store)
+	var clock func() time.Time
+	var shared tallygate.Shared
+	if s.shared != nil {
+		clock, shared = s.shared.Clock, s.shared // keys expire by the clock that all nodes have in common
+	}
+	s.access = access.New(store, access.Options{Now: clock, IDs: ids, Currency: c.Currency, FailedAuth: c.failedAuth(), Log: log})
 	guarded := s.access.Guard(store) // callers are decided about again where something is done for them
 	s.ledger = ledger.New(guarded, ids)
-	s.queue = queue.New(guarded, queue.Options{IDs: ids, Log: log, Handlers: handlerNames()})
+	s.queue = queue.New(guarded, queue.Options{IDs: ids, Log: log, Handlers: handlerNames(), Shared: shared})
 	s.executor = executor.New(executor.Options{Queue: s.queue, Handlers: builtinHandlers(), Log: log})
 	s.api = api.New(api.Options{
 		Access: s.access, Ledger: s.ledger, Queue: s.queue,
@@ -121,18 +127,6 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, erro
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
-}
-
-// openStore opens what the database setting names.
-func openStore(ctx context.Context, c *config, log *slog.Logger) (tallygate.Store, error) {
-	if isURL(c.Database) {
-		return nil, usagef("this build keeps its data in SQLite: name a file instead of a URL")
-	}
-	store, err := sqlite.Open(ctx, sqlite.Options{Path: c.Database, Log: log})
-	if err != nil {
-		return nil, usagef("%w", err)
-	}
-	return store, nil
 }
 
 // fixCurrency returns the currency of the store's amounts, which its first opening fixes. Another one is refused: it
@@ -151,13 +145,11 @@ func fixCurrency(ctx context.Context, store tallygate.Store, wanted string) (cur
 	return currency, err
 }
 
-func isURL(database string) bool { return strings.Contains(database, "://") }
-
 func notInitialised(database string) error {
 	return &exitError{
 		code:   exitUsage,
-		err:    fmt.Errorf("%s has no operator yet", database),
-		remedy: fmt.Sprintf("make it with `tallygate init --database %s`, or set TALLYGATE_OPERATOR_KEY to a key of your own", database),
+		err:    fmt.Errorf("%s has no operator yet", shownDatabase(database)),
+		remedy: fmt.Sprintf("make it with `tallygate init --database %s`, or set TALLYGATE_OPERATOR_KEY to a key of your own", shownDatabase(database)),
 	}
 }
 
@@ -204,7 +196,11 @@ func (s *server) ready() map[string]any {
 		}
 		upstreams = append(upstreams, u)
 	}
-	return map[string]any{"upstreams": upstreams}
+	answer := map[string]any{"upstreams": upstreams}
+	if s.shared != nil {
+		answer["cluster"] = s.cluster()
+	}
+	return answer
 }
 
 // run answers requests and does the background work until ctx ends; then it drains, and closes the store.

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tallygate/tallygate/demo/job"
 )
 
 const (
@@ -112,7 +114,7 @@ func (l Limits) Inspect(ctx context.Context, input []byte) ([]byte, map[string]i
 	case looksLikeTar(asked.archive):
 		err = inspection.tar()
 	default:
-		err = badInput("the archive is not a zip, tar.gz or tar")
+		err = job.BadInput("the archive is not a zip, tar.gz or tar")
 	}
 	if err != nil {
 		return nil, nil, err

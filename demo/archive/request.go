@@ -1,13 +1,9 @@
 package archive
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"strings"
+
+	"github.com/tallygate/tallygate/demo/job"
 )
 
 // InputSchema is the JSON Schema (2020-12) of the input of [Inspect].
@@ -25,15 +21,7 @@ const InputSchema = `{
 
 // InputError says what is wrong with a job's input. The same input fails
 // every time, so such a job must not be tried again.
-type InputError struct {
-	Reason string
-}
-
-func (e *InputError) Error() string { return e.Reason }
-
-func badInput(format string, args ...any) error {
-	return &InputError{Reason: fmt.Sprintf(format, args...)}
-}
+type InputError = job.InputError
 
 // request is the input once it is checked.
 type request struct {
@@ -49,43 +37,31 @@ func mostInput(limits Limits) int {
 
 func parseRequest(input []byte, limits Limits) (request, error) {
 	if len(input) > mostInput(limits) {
-		return request{}, badInput("the input is %d bytes long; an archive may have at most %d bytes", len(input), limits.ArchiveBytes)
+		return request{}, job.BadInput("the input is %d bytes long; an archive may have at most %d bytes", len(input), limits.ArchiveBytes)
 	}
 	var wire struct {
 		Archive string  `json:"archive"`
 		Name    *string `json:"name"`
 	}
-	decoder := json.NewDecoder(bytes.NewReader(input))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&wire); err != nil {
-		var mistyped *json.UnmarshalTypeError
-		switch {
-		case errors.As(err, &mistyped) && mistyped.Field == "":
-			return request{}, badInput("the input must be a JSON object, not %s", shown(mistyped.Value))
-		case errors.As(err, &mistyped):
-			return request{}, badInput("%s cannot be a %s", mistyped.Field, shown(mistyped.Value))
-		}
-		return request{}, badInput("the input is refused: %s", shown(strings.TrimPrefix(err.Error(), "json: ")))
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return request{}, badInput("the input goes on after its JSON object")
+	if err := job.Decode(input, &wire); err != nil {
+		return request{}, err
 	}
 
 	if wire.Archive == "" {
-		return request{}, badInput("archive is missing; send it in base64")
+		return request{}, job.BadInput("archive is missing; send it in base64")
 	}
 	archive, err := base64.StdEncoding.DecodeString(wire.Archive)
 	if err != nil {
-		return request{}, badInput("archive is not standard base64 with padding: %v", err)
+		return request{}, job.BadInput("archive is not standard base64 with padding: %v", err)
 	}
 	if len(archive) > limits.ArchiveBytes {
-		return request{}, badInput("the archive has %d bytes; at most %d are read", len(archive), limits.ArchiveBytes)
+		return request{}, job.BadInput("the archive has %d bytes; at most %d are read", len(archive), limits.ArchiveBytes)
 	}
 	asked := request{archive: archive}
 	if wire.Name != nil {
 		const most = 255
 		if asked.name = *wire.Name; len([]rune(asked.name)) > most {
-			return request{}, badInput("name is longer than %d characters", most)
+			return request{}, job.BadInput("name is longer than %d characters", most)
 		}
 	}
 	return asked, nil

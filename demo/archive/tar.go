@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/tallygate/tallygate/demo/job"
 )
 
 // looksLikeTar is true of a first header, and of the two zero blocks of an
@@ -28,12 +30,12 @@ func (in *inspection) tarGz() error {
 	in.result.TotalCompressed = int64(len(in.archive))
 	unzipped, err := gzip.NewReader(bytes.NewReader(in.archive))
 	if err != nil {
-		return badInput("the archive begins like a gzip, but its header is damaged")
+		return job.BadInput("the archive begins like a gzip, but its header is damaged")
 	}
 	const twoBlocks = 1024
 	stream := bufio.NewReaderSize(unzipped, 64<<10)
 	if start, _ := stream.Peek(twoBlocks); !looksLikeTar(start) {
-		return badInput("the archive is a gzip, but no tar is in it")
+		return job.BadInput("the archive is a gzip, but no tar is in it")
 	}
 	return in.readTar(&meter{in.ctx, stream, in.limits.ReadBytes, &in.unpacked})
 }

@@ -1,13 +1,9 @@
 package textstats
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"strings"
 	"unicode/utf8"
+
+	"github.com/tallygate/tallygate/demo/job"
 )
 
 // InputSchema is the JSON Schema (2020-12) of the input of [Analyse].
@@ -25,15 +21,7 @@ const InputSchema = `{
 
 // InputError says what is wrong with a job's input. The same input fails
 // every time, so such a job must not be tried again.
-type InputError struct {
-	Reason string
-}
-
-func (e *InputError) Error() string { return e.Reason }
-
-func badInput(format string, args ...any) error {
-	return &InputError{Reason: fmt.Sprintf(format, args...)}
-}
+type InputError = job.InputError
 
 // request is the input once it is checked.
 type request struct {
@@ -43,38 +31,26 @@ type request struct {
 
 func parseRequest(input []byte, mostBytes int) (request, error) {
 	if !utf8.Valid(input) {
-		return request{}, badInput("the input is not UTF-8")
+		return request{}, job.BadInput("the input is not UTF-8")
 	}
 	var wire struct {
 		Text *string `json:"text"`
 		Top  *int    `json:"top"`
 	}
-	decoder := json.NewDecoder(bytes.NewReader(input))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&wire); err != nil {
-		var mistyped *json.UnmarshalTypeError
-		switch {
-		case errors.As(err, &mistyped) && mistyped.Field == "":
-			return request{}, badInput("the input must be a JSON object, not %s", shown(mistyped.Value))
-		case errors.As(err, &mistyped):
-			return request{}, badInput("%s cannot be a %s", mistyped.Field, shown(mistyped.Value))
-		}
-		return request{}, badInput("the input is refused: %s", shown(strings.TrimPrefix(err.Error(), "json: ")))
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return request{}, badInput("the input goes on after its JSON object")
+	if err := job.Decode(input, &wire); err != nil {
+		return request{}, err
 	}
 
 	asked := request{top: defaultTop}
 	if wire.Text == nil {
-		return request{}, badInput("text is missing")
+		return request{}, job.BadInput("text is missing")
 	}
 	if asked.text = *wire.Text; len(asked.text) > mostBytes {
-		return request{}, badInput("text has %d bytes; at most %d are counted", len(asked.text), mostBytes)
+		return request{}, job.BadInput("text has %d bytes; at most %d are counted", len(asked.text), mostBytes)
 	}
 	if wire.Top != nil {
 		if asked.top = *wire.Top; asked.top < 0 || asked.top > maxTop {
-			return request{}, badInput("top is %d; it must be between 0 and %d", asked.top, maxTop)
+			return request{}, job.BadInput("top is %d; it must be between 0 and %d", asked.top, maxTop)
 		}
 	}
 	return asked, nil

@@ -11,6 +11,7 @@ import (
 	"image/png"
 	"io"
 
+	"github.com/tallygate/tallygate/demo/job"
 	"golang.org/x/image/webp"
 )
 
@@ -59,12 +60,12 @@ func codecOf(data []byte) (codec, bool) {
 func decode(ctx context.Context, data []byte, limits Limits, report func(float64)) (pic picture, err error) {
 	codec, ok := codecOf(data)
 	if !ok {
-		return picture{}, badInput("the image is not a JPEG, PNG, GIF or WebP")
+		return picture{}, job.BadInput("the image is not a JPEG, PNG, GIF or WebP")
 	}
 	// The decoders meet bytes from strangers: a panic there is a broken picture, not a broken server.
 	defer func() {
 		if cause := recover(); cause != nil {
-			pic, err = picture{}, badInput("the %s cannot be read: it is damaged", codec.format)
+			pic, err = picture{}, job.BadInput("the %s cannot be read: it is damaged", codec.format)
 		}
 	}()
 
@@ -73,13 +74,13 @@ func decode(ctx context.Context, data []byte, limits Limits, report func(float64
 		return picture{}, unreadable(codec.format, err)
 	}
 	if config.Width < 1 || config.Height < 1 {
-		return picture{}, badInput("the %s has no pixels: %d x %d", codec.format, config.Width, config.Height)
+		return picture{}, job.BadInput("the %s has no pixels: %d x %d", codec.format, config.Width, config.Height)
 	}
 	if config.Width > maxSourceSide || config.Height > maxSourceSide {
-		return picture{}, badInput("the %s is %d x %d; a side may have at most %d pixels", codec.format, config.Width, config.Height, maxSourceSide)
+		return picture{}, job.BadInput("the %s is %d x %d; a side may have at most %d pixels", codec.format, config.Width, config.Height, maxSourceSide)
 	}
 	if pixels := int64(config.Width) * int64(config.Height); pixels > limits.SourcePixels {
-		return picture{}, badInput("the %s is %d x %d, %d pixels; at most %d are read", codec.format, config.Width, config.Height, pixels, limits.SourcePixels)
+		return picture{}, job.BadInput("the %s is %d x %d, %d pixels; at most %d are read", codec.format, config.Width, config.Height, pixels, limits.SourcePixels)
 	}
 
 	img, err := codec.decode(&reader{ctx: ctx, data: data, report: report})
@@ -93,7 +94,7 @@ func decode(ctx context.Context, data []byte, limits Limits, report func(float64
 	if codec.format == "gif" {
 		pic.canvas = image.Rect(0, 0, config.Width, config.Height)
 	} else if img.Bounds().Dx() != config.Width || img.Bounds().Dy() != config.Height {
-		return picture{}, badInput("the %s declares %d x %d and holds %v", codec.format, config.Width, config.Height, img.Bounds().Size())
+		return picture{}, job.BadInput("the %s declares %d x %d and holds %v", codec.format, config.Width, config.Height, img.Bounds().Size())
 	}
 	if codec.format == "jpeg" {
 		pic.orientation = orientationOf(data)
@@ -104,9 +105,9 @@ func decode(ctx context.Context, data []byte, limits Limits, report func(float64
 
 func unreadable(format string, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return badInput("the %s cannot be read: it ends too early", format)
+		return job.BadInput("the %s cannot be read: it ends too early", format)
 	}
-	return badInput("the %s cannot be read: %s", format, clip(fmt.Sprint(err)))
+	return job.BadInput("the %s cannot be read: %s", format, job.Clip(fmt.Sprint(err)))
 }
 
 func isOpaque(img image.Image) bool {

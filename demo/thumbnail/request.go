@@ -1,14 +1,12 @@
 package thumbnail
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strings"
+
+	"github.com/tallygate/tallygate/demo/job"
 )
 
 // InputSchema is the JSON Schema (2020-12) of the input of [Run], within
@@ -44,15 +42,7 @@ const InputSchema = `{
 
 // InputError says what is wrong with a job's input. The same input fails
 // every time, so such a job must not be tried again.
-type InputError struct {
-	Reason string
-}
-
-func (e *InputError) Error() string { return e.Reason }
-
-func badInput(format string, args ...any) error {
-	return &InputError{Reason: fmt.Sprintf(format, args...)}
-}
+type InputError = job.InputError
 
 // request is the input once it is checked.
 type request struct {
@@ -95,33 +85,33 @@ type wireRequest struct {
 func parseRequest(input []byte, limits Limits) (request, error) {
 	const besidesImage = 64 << 10
 	if len(input) > base64.StdEncoding.EncodedLen(limits.SourceBytes)+besidesImage {
-		return request{}, badInput("the input is %d bytes long; a picture may have at most %d bytes", len(input), limits.SourceBytes)
+		return request{}, job.BadInput("the input is %d bytes long; a picture may have at most %d bytes", len(input), limits.SourceBytes)
 	}
 	var wire wireRequest
-	if err := decodeStrictly(input, &wire); err != nil {
+	if err := job.Decode(input, &wire); err != nil {
 		return request{}, err
 	}
 
 	asked := request{quality: 85}
 	if wire.Image == nil || *wire.Image == "" {
-		return request{}, badInput("image is missing; send the picture in base64")
+		return request{}, job.BadInput("image is missing; send the picture in base64")
 	}
 	if strings.HasPrefix(*wire.Image, "data:") {
-		return request{}, badInput("image is a data URL; send only the base64 after its comma")
+		return request{}, job.BadInput("image is a data URL; send only the base64 after its comma")
 	}
 	picture, err := base64.StdEncoding.DecodeString(*wire.Image)
 	if err != nil {
-		return request{}, badInput("image is not standard base64 with padding: %v", err)
+		return request{}, job.BadInput("image is not standard base64 with padding: %v", err)
 	}
 	if len(picture) > limits.SourceBytes {
-		return request{}, badInput("the picture has %d bytes; at most %d are read", len(picture), limits.SourceBytes)
+		return request{}, job.BadInput("the picture has %d bytes; at most %d are read", len(picture), limits.SourceBytes)
 	}
 	asked.picture = picture
 
 	single := wire.Width != nil || wire.Height != nil
 	switch {
 	case wire.Sizes != nil && single:
-		return request{}, badInput("sizes and width or height exclude each other; send one of them")
+		return request{}, job.BadInput("sizes and width or height exclude each other; send one of them")
 	case single:
 		s, err := wire.wireSize.check("", limits)
 		if err != nil {
@@ -129,9 +119,9 @@ func parseRequest(input []byte, limits Limits) (request, error) {
 		}
 		asked.sizes = []size{s}
 	case len(wire.Sizes) == 0:
-		return request{}, badInput("no size is given; send sizes, width or height")
+		return request{}, job.BadInput("no size is given; send sizes, width or height")
 	case len(wire.Sizes) > limits.Sizes:
-		return request{}, badInput("sizes has %d sizes; at most %d are made in one job", len(wire.Sizes), limits.Sizes)
+		return request{}, job.BadInput("sizes has %d sizes; at most %d are made in one job", len(wire.Sizes), limits.Sizes)
 	default:
 		for i, given := range wire.Sizes {
 			s, err := given.check(fmt.Sprintf("sizes[%d].", i), limits)
@@ -144,13 +134,13 @@ func parseRequest(input []byte, limits Limits) (request, error) {
 
 	if wire.Format != nil {
 		if *wire.Format != "jpeg" && *wire.Format != "png" {
-			return request{}, badInput("format is %q; it must be jpeg or png", clip(*wire.Format))
+			return request{}, job.BadInput("format is %q; it must be jpeg or png", job.Clip(*wire.Format))
 		}
 		asked.format = *wire.Format
 	}
 	if wire.Quality != nil {
 		if *wire.Quality < 1 || *wire.Quality > 100 {
-			return request{}, badInput("quality is %d; it must be between 1 and 100", *wire.Quality)
+			return request{}, job.BadInput("quality is %d; it must be between 1 and 100", *wire.Quality)
 		}
 		asked.quality = *wire.Quality
 	}
@@ -168,41 +158,12 @@ func (s wireSize) check(at string, limits Limits) (size, error) {
 			continue
 		}
 		if *side.given < 1 || *side.given > limits.Side {
-			return size{}, badInput("%s%s is %d; it must be between 1 and %d", at, side.name, *side.given, limits.Side)
+			return size{}, job.BadInput("%s%s is %d; it must be between 1 and %d", at, side.name, *side.given, limits.Side)
 		}
 		*side.into = *side.given
 	}
 	if checked == (size{}) {
-		return size{}, badInput("%swidth or %sheight is missing", at, at)
+		return size{}, job.BadInput("%swidth or %sheight is missing", at, at)
 	}
 	return checked, nil
-}
-
-// decodeStrictly reads exactly one JSON object into v and refuses unknown fields.
-func decodeStrictly(input []byte, v any) error {
-	decoder := json.NewDecoder(bytes.NewReader(input))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(v); err != nil {
-		var mistyped *json.UnmarshalTypeError
-		switch {
-		case errors.As(err, &mistyped) && mistyped.Field == "":
-			return badInput("the input must be a JSON object, not %s", clip(mistyped.Value))
-		case errors.As(err, &mistyped):
-			return badInput("%s cannot be a %s", clip(mistyped.Field), clip(mistyped.Value))
-		}
-		return badInput("the input is refused: %s", clip(strings.TrimPrefix(err.Error(), "json: ")))
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return badInput("the input goes on after its JSON object")
-	}
-	return nil
-}
-
-// clip keeps what a caller sent from filling a message.
-func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -17,6 +17,8 @@ import (
 	"image"
 	"image/jpeg"
 	"image/png"
+
+	"github.com/tallygate/tallygate/demo/job"
 )
 
 // Limits bound what one job may cost the machine. A zero field takes its
@@ -125,7 +127,7 @@ func (l Limits) Run(ctx context.Context, input []byte, report func(fraction floa
 		encoded := &boundedBuffer{ctx: ctx, left: left}
 		if err := encode(encoded, img, format, asked.quality); err != nil {
 			if encoded.full {
-				return nil, nil, badInput("the thumbnails take more than %d bytes; ask for fewer, smaller ones, or for jpeg", limits.ResultBytes)
+				return nil, nil, job.BadInput("the thumbnails take more than %d bytes; ask for fewer, smaller ones, or for jpeg", limits.ResultBytes)
 			}
 			return nil, nil, fmt.Errorf("encode %s of %d x %d: %w", format, w, h, err)
 		}

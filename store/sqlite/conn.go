@@ -79,6 +79,15 @@ func (c *conn) Exec(sql string, args ...any) (int64, error) {
 	return int64(c.Changes()), translate(err)
 }
 
+// Write writes one row.
+func (c *conn) Write(w *store.Write, args ...any) error {
+	_, err := c.Exec(w.One, args...)
+	return err
+}
+
+// Aborted is never so: a statement of SQLite's that fails leaves the transaction as it was.
+func (c *conn) Aborted() bool { return false }
+
 // Query calls scan for each row, as long as the caller waits. Looking before each row costs nanoseconds, where SQLite's
 // own interrupt costs a goroutine, and suffices: no query of a View goes far without a row.
 func (c *conn) Query(sql string, scan func(store.Row) error, args ...any) (err error) {

@@ -50,6 +50,12 @@ func (w *writer) Rollback(*store.Tx) {
 	}
 }
 
+// ReadAhead does nothing: asking is no journey here.
+func (w *writer) ReadAhead(*store.Tx, tallygate.Reads) error { return nil }
+
+// Transient is never so: nobody else writes.
+func (w *writer) Transient(error) bool { return false }
+
 // Hopeless reports whether an error strikes whatever is written.
 func (w *writer) Hopeless(err error) bool { return hopeless(err) }
 

@@ -118,17 +118,38 @@ var queueCases = []testCase{
 		}
 		for _, limit := range []int{0, 1, 3, 10} {
 			seen(f, "the ready jobs", want[:min(limit, len(want))], func(tx tallygate.Tx) ([]*tallygate.Job, error) {
-				return tx.ReadyJobs("x", "cl_a", limit)
+				return tx.ReadyJobs(&tallygate.Lane{Type: "x", ClientID: "cl_a"}, limit)
 			})
+		}
+	}},
+	{"ready jobs of a lane are read from its head on", func(f *fixture) {
+		with := func(priority int64) func(*tallygate.QueueItem) {
+			return func(q *tallygate.QueueItem) { q.Priority, q.State = priority, tallygate.ItemReady }
+		}
+		var ids []tallygate.JobID
+		for _, priority := range []int64{5, 5, 0, 0, 0, -3} {
+			ids = append(ids, f.enqueue("cl_a", "x", with(priority)))
+		}
+		for head, id := range ids {
+			item := &tallygate.QueueItem{JobID: id, Priority: []int64{5, 5, 0, 0, 0, -3}[head]}
+			lane := &tallygate.Lane{Type: "x", ClientID: "cl_a", Ready: 6}
+			lane.MoveHead(item)
+			for _, limit := range []int{1, 2, 10} {
+				seen(f, "the ready jobs from a head", ids[head:min(head+limit, len(ids))], func(tx tallygate.Tx) (found []tallygate.JobID, err error) {
+					jobs, err := tx.ReadyJobs(lane, limit)
+					for _, j := range jobs {
+						found = append(found, j.ID)
+					}
+					return found, err
+				})
+			}
 		}
 	}},
 	{"due items are waiting or leased and their time has come, the longest overdue first", func(f *fixture) {
 		at := func(state tallygate.ItemState, seconds int) func(*tallygate.QueueItem) {
 			return func(q *tallygate.QueueItem) { q.State, q.At = state, noon.Add(time.Duration(seconds)*time.Second) }
 		}
-		seen(f, "the next of none", time.Time{}, tallygate.Tx.NextDue)
 		f.enqueue("cl_a", "x", at(tallygate.ItemReady, -100))
-		seen(f, "the next of ready ones", time.Time{}, tallygate.Tx.NextDue)
 		exactly := f.enqueue("cl_a", "x", at(tallygate.ItemWaiting, 0))
 		f.enqueue("cl_a", "x", at(tallygate.ItemLeased, 1))
 		longest := f.enqueue("cl_b", "y", at(tallygate.ItemLeased, -10))
@@ -136,10 +157,12 @@ var queueCases = []testCase{
 		want := []tallygate.JobID{longest, long, exactly}
 		for _, limit := range []int{0, 2, 10} {
 			seen(f, "the due items", want[:min(limit, len(want))], func(tx tallygate.Tx) ([]tallygate.JobID, error) {
-				return ids(tx.DueItems(noon, limit))
+				return ids(tx.DueItems(time.Time{}, noon, limit))
 			})
 		}
-		seen(f, "the next", noon.Add(-10*time.Second), tallygate.Tx.NextDue)
+		seen(f, "the due items after a time", []tallygate.JobID{exactly}, func(tx tallygate.Tx) ([]tallygate.JobID, error) {
+			return ids(tx.DueItems(noon.Add(-5*time.Second), noon, 10))
+		})
 	}},
 	{"overdue items are ready and past their time limit", func(f *fixture) {
 		started := func(state tallygate.ItemState, at time.Time) func(*tallygate.QueueItem) {
@@ -152,12 +175,12 @@ var queueCases = []testCase{
 		f.enqueue("cl_a", "x", started(tallygate.ItemWaiting, noon.Add(-time.Hour)))
 		f.enqueue("cl_a", "x", started(tallygate.ItemLeased, noon.Add(-time.Hour)))
 		seen(f, "the overdue items", []tallygate.JobID{past, exactly}, func(tx tallygate.Tx) ([]tallygate.JobID, error) {
-			found, err := ids(tx.OverdueItems(noon, 10))
+			found, err := ids(tx.OverdueItems(time.Time{}, noon, 10))
 			slices.Sort(found)
 			return found, err
 		})
 		seen(f, "how many within a limit", 1, func(tx tallygate.Tx) (int, error) {
-			found, err := tx.OverdueItems(noon, 1)
+			found, err := tx.OverdueItems(time.Time{}, noon, 1)
 			return len(found), err
 		})
 	}},
@@ -184,7 +207,7 @@ var queueCases = []testCase{
 		}
 		seen(f, "a lane that was never saved", &tallygate.Lane{Type: "x", ClientID: "cl_a"}, readsLane("x", "cl_a"))
 		seen(f, "no active lanes", nil, active)
-		a, b := tallygate.Lane{Type: "x", ClientID: "cl_a", Ready: 2}, tallygate.Lane{Type: "x", ClientID: "cl_b", Ready: 1}
+		a, b := tallygate.Lane{Type: "x", ClientID: "cl_a", Ready: 2, HeadPriority: -7, Head: "job_a"}, tallygate.Lane{Type: "x", ClientID: "cl_b", Ready: 1}
 		save(a, b, tallygate.Lane{Type: "y", ClientID: "cl_a", Ready: 5})
 		seen(f, "the active lanes", []tallygate.Lane{b, a}, active)
 		seen(f, "a lane", &a, readsLane("x", "cl_a"))

@@ -147,21 +147,21 @@ CREATE TABLE queue (
   price_version    INTEGER NOT NULL,
   state            INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2), -- ready, waiting, leased; a list of values would build a table for every row
   at               INTEGER NOT NULL,
-  attempt          INTEGER NOT NULL,
-  failures         INTEGER NOT NULL,
-  losses           INTEGER NOT NULL,
+  attempt          INTEGER NOT NULL DEFAULT 0,
+  failures         INTEGER NOT NULL DEFAULT 0,
+  losses           INTEGER NOT NULL DEFAULT 0,
   max_attempts     INTEGER NOT NULL,
   time_limit       INTEGER NOT NULL,
-  started_at       INTEGER NOT NULL,
-  leased_at        INTEGER NOT NULL,
-  lease_event      INTEGER NOT NULL,
-  attempt_deadline INTEGER NOT NULL,
-  token            TEXT NOT NULL,
-  worker           TEXT NOT NULL,
-  cancel_requested INTEGER NOT NULL,
-  progress         INTEGER NOT NULL, -- millionths; -1: none told
-  error_code       TEXT NOT NULL,
-  error_message    TEXT NOT NULL
+  started_at       INTEGER NOT NULL DEFAULT 0,
+  leased_at        INTEGER NOT NULL DEFAULT 0,
+  lease_event      INTEGER NOT NULL DEFAULT 0,
+  attempt_deadline INTEGER NOT NULL DEFAULT 0,
+  token            TEXT NOT NULL DEFAULT '',
+  worker           TEXT NOT NULL DEFAULT '',
+  cancel_requested INTEGER NOT NULL DEFAULT 0,
+  progress         INTEGER NOT NULL DEFAULT -1000000, -- millionths; below nought: none told
+  error_code       TEXT NOT NULL DEFAULT '',
+  error_message    TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 -- Only what may run now is in the index that leases claim from.
 CREATE INDEX queue_ready ON queue (type, client_id, priority DESC, job_id) WHERE state = 0;
@@ -169,10 +169,13 @@ CREATE INDEX queue_due ON queue (at) WHERE state <> 0;
 -- Only jobs that ran before and wait for another try.
 CREATE INDEX queue_overdue ON queue (started_at + time_limit / 1000) WHERE state = 0 AND started_at > 0;
 
+-- No ready item of a lane stands before its head, in the order of leases.
 CREATE TABLE lanes (
   type      TEXT NOT NULL,
   client_id TEXT NOT NULL,
   ready     INTEGER NOT NULL CHECK (ready >= 0),
+  head_priority INTEGER NOT NULL,
+  head TEXT NOT NULL,
   PRIMARY KEY (type, client_id)
 ) WITHOUT ROWID;
 

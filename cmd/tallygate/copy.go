@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/store/postgres"
+	"github.com/tallygate/tallygate/store/sqlite"
+)
+
+// copyCmd moves a store from SQLite to PostgreSQL.
+type copyCmd struct {
+	From string `required:"" placeholder:"FILE" help:"SQLite file of a server that is stopped."`
+	To   string `required:"" placeholder:"URL" help:"Empty PostgreSQL database, as postgres://…"`
+}
+
+func (copyCmd) Help() string {
+	return "Everything goes: clients, keys, ledgers, job types, live and ended jobs, events, idempotency records. Both sides are audited, and the file is only read. " +
+		"The copy is one transaction: whatever goes wrong, the database stays empty and the file can be served again.\n\nExamples:\n\n" +
+		"    systemctl stop tallygate\n" +
+		"    tallygate copy --from /var/lib/tallygate/tallygate.db --to postgres://tallygate@db/tallygate\n" +
+		"    tallygate serve --database postgres://tallygate@db/tallygate\n"
+}
+
+func (c *copyCmd) Run(ctx context.Context, a *app) (err error) {
+	if !isPostgres(c.To) {
+		return usagef("--to must be a postgres:// URL")
+	}
+	if !exists(c.From) {
+		return &exitError{code: exitUsage, err: fmt.Errorf("there is no file %s", c.From), remedy: "name the SQLite file with --from"}
+	}
+	from, err := sqlite.OpenSource(ctx, c.From)
+	if err != nil {
+		return &exitError{code: exitUsage, err: err, remedy: "stop the server that uses the file, and name the file that it used"}
+	}
+	defer func() {
+		if closed := from.Close(); err == nil {
+			err = closed
+		}
+	}()
+	a.note("auditing %s", c.From)
+	before, err := from.Audit(ctx)
+	if err != nil {
+		return err
+	}
+	if len(before.Findings) > 0 {
+		return &exitError{code: exitFound, err: fmt.Errorf("the audit of %s finds %d faults: nothing was copied", c.From, len(before.Findings)), remedy: "see them with `tallygate audit --database " + c.From + "`"}
+	}
+	after, err := postgres.Load(ctx, c.To, from, a.copied)
+	if err != nil {
+		return &exitError{code: exitUsage, err: err, remedy: "the database was left as it was; mend this and run the command again"}
+	}
+	if counts(before) != counts(after) {
+		return &exitError{code: exitFound, err: errors.New("the copy holds other counts than the file"), remedy: "do not serve it: drop the database and tell the authors"}
+	}
+	if a.json {
+		return a.printValue(map[string]any{"clients": after.Clients, "entries": after.Entries, "live_jobs": after.LiveJobs, "ended_jobs": after.EndedJobs})
+	}
+	if err := a.printRecord(
+		field{"clients", count(after.Clients)},
+		field{"entries", count(after.Entries)},
+		field{"live jobs", count(after.LiveJobs)},
+		field{"ended jobs", count(after.EndedJobs)},
+	); err != nil {
+		return err
+	}
+	a.note("both sides pass the audit")
+	a.note("next: tallygate serve --database %s", shownDatabase(c.To))
+	return nil
+}
+
+// counts are what an audit looked at.
+func counts(r *tallygate.AuditReport) [4]int64 {
+	return [4]int64{r.Clients, r.Entries, r.LiveJobs, r.EndedJobs}
+}
+
+// copied tells how far a table is: on a terminal in a line that moves, elsewhere once at its end.
+func (a *app) copied(table string, done, all int64) {
+	switch {
+	case a.live && done < all:
+		fmt.Fprintf(a.stderr, "%s%s  %s of %s rows", clearLine, table, count(done), count(all))
+	case done == all && all > 0:
+		if a.live {
+			fmt.Fprint(a.stderr, clearLine)
+		}
+		a.note("%s  %s rows", table, count(all))
+	}
+}
+
+// exists reports whether there is a file at the path.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/store/postgres"
+	"github.com/tallygate/tallygate/store/sqlite"
+)
+
+// isURL reports whether the setting names a database server rather than a file.
+func isURL(database string) bool { return strings.Contains(database, "://") }
+
+// isPostgres reports whether a URL is PostgreSQL's.
+func isPostgres(database string) bool {
+	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
+}
+
+// shownDatabase is the setting as it may be printed: without a password.
+func shownDatabase(database string) string {
+	if !isURL(database) {
+		return database
+	}
+	u, err := url.Parse(database)
+	if err != nil {
+		return "the database's URL"
+	}
+	q := u.Query()
+	for name := range q {
+		if strings.Contains(name, "password") {
+			q.Set(name, "xxxxx")
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.Redacted()
+}
+
+// openStore opens what the database setting names, for a server. A nil log is a command's: it does not stay.
+func openStore(ctx context.Context, database string, log *slog.Logger) (tallygate.Store, error) {
+	if isPostgres(database) {
+		store, err := postgres.Open(ctx, postgres.Options{URL: database, Alone: log == nil, Log: log})
+		if err != nil {
+			return nil, usagef("%w", err)
+		}
+		return store, nil
+	}
+	if isURL(database) {
+		return nil, errNoSuchDatabase(database)
+	}
+	store, err := sqlite.Open(ctx, sqlite.Options{Path: database, Log: log})
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	return store, nil
+}
+
+// openReader opens the database for reading, also beside those who use it.
+func openReader(ctx context.Context, database string) (tallygate.Store, error) {
+	if isPostgres(database) {
+		return postgres.OpenReader(ctx, database)
+	}
+	if isURL(database) {
+		return nil, errNoSuchDatabase(database)
+	}
+	return sqlite.OpenReader(ctx, database)
+}
+
+func errNoSuchDatabase(database string) error {
+	scheme, _, _ := strings.Cut(database, "://")
+	return usagef("%s:// is no database that tallygate knows: name a file for SQLite, or postgres://…", scheme)
+}
+
+// cluster tells /readyz how this node stands among the others.
+func (s *server) cluster() map[string]any {
+	state := s.shared.State()
+	listener := map[string]any{"status": "ok", "since": state.Since.UTC()}
+	if !state.Listening {
+		listener["status"], listener["problem"] = "polling", state.Problem
+	}
+	return map[string]any{"nodes": state.Nodes, "leader": state.Leader, "listener": listener}
+}
+
+// migrateCmd brings a PostgreSQL database's schema forward, or tells what it would do.
+type migrateCmd struct {
+	Database string `env:"TALLYGATE_DATABASE" required:"" placeholder:"URL" help:"PostgreSQL database, as postgres://…"`
+	Print    bool   `help:"Print the SQL of the migrations that are missing and change nothing."`
+}
+
+func (migrateCmd) Help() string {
+	return "A server does this by itself when it starts; this is for those whose servers may not change the schema. Nodes and commands that start together wait for each other.\n\nExamples:\n\n" +
+		"    tallygate migrate --database postgres://tallygate@db/tallygate\n" +
+		"    tallygate migrate --database postgres://tallygate@db/tallygate --print | psql\n"
+}
+
+func (c *migrateCmd) Run(ctx context.Context, a *app) error {
+	if !isPostgres(c.Database) {
+		return usagef("migrate is for PostgreSQL: a server brings its SQLite file forward when it opens it")
+	}
+	before, err := postgres.Migrations(ctx, c.Database)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	if c.Print {
+		return c.print(a, before)
+	}
+	if err := postgres.Migrate(ctx, c.Database); err != nil {
+		return usagef("%w", err)
+	}
+	after, err := postgres.Migrations(ctx, c.Database)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	type step struct {
+		Version int64  `json:"version"`
+		Name    string `json:"name"`
+		Result  string `json:"result"`
+	}
+	steps, rows := make([]step, len(after)), make([][]string, len(after))
+	for i, m := range after {
+		result := "was there"
+		if before[i].Applied.IsZero() {
+			result = "applied"
+		}
+		steps[i], rows[i] = step{m.Version, m.Name, result}, []string{m.Name, result}
+	}
+	if a.json {
+		return a.printValue(map[string]any{"data": steps})
+	}
+	return a.printTable([]column{left("migration"), left("result")}, rows)
+}
+
+// print writes a script that psql can run.
+func (c *migrateCmd) print(a *app, steps []postgres.Migration) error {
+	var b strings.Builder
+	for _, m := range steps {
+		if m.Applied.IsZero() {
+			b.WriteString(m.Script())
+		}
+	}
+	_, err := fmt.Fprint(a.stdout, b.String())
+	return err
+}

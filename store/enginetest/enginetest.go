@@ -1,0 +1,51 @@
+// Package enginetest opens stores for the tests of what stands above them, so that the same tests run on every engine:
+// on SQLite, and on PostgreSQL where TALLYGATE_TEST_ENGINE says so.
+package enginetest
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/store/postgres"
+	"github.com/tallygate/tallygate/store/sqlite"
+	"github.com/tallygate/tallygate/testserver"
+)
+
+// Variable names the engine.
+const Variable = "TALLYGATE_TEST_ENGINE"
+
+// Postgres reports whether tests run on PostgreSQL.
+func Postgres() bool { return os.Getenv(Variable) == "postgres" }
+
+// Open opens an empty store with the clock, nil for the engine's own, and closes it at the end of the test. It stays
+// alone: what it does is heard and told by nobody.
+func Open(t testing.TB, now func() time.Time) tallygate.Store {
+	t.Helper()
+	store, err := open(t, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+func open(t testing.TB, now func() time.Time) (tallygate.Store, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	switch engine := os.Getenv(Variable); engine {
+	case "", "sqlite":
+		return sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "tallygate.db"), Now: now, Readers: 2, Log: quiet})
+	case "postgres":
+		return postgres.Open(t.Context(), postgres.Options{URL: testserver.Postgres(t).Database(t), Now: now, Readers: 4, Alone: true, Log: quiet})
+	default:
+		t.Fatalf("%s is %q: it must be sqlite or postgres", Variable, engine)
+		return nil, nil
+	}
+}

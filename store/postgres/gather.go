@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tallygate/tallygate/store"
+)
+
+// gathered are rows that wait to be written, in groups of one Write each. Nothing in the schema ties one table to
+// another, so only the writes of one table keep their order.
+type gathered struct {
+	groups []*group
+	last   map[string]*group // of a table
+	size   int               // bytes, roughly
+}
+
+// group is the rows of one Write: an array for each column.
+type group struct {
+	write   *store.Write
+	columns []any          // []string, []int64 or [][]byte
+	places  map[string]int // where the row of a key stands, for what may be written twice
+	rows    int
+}
+
+// add gathers one row.
+func (g *gathered) add(w *store.Write, args []any) {
+	last := g.last[w.Table]
+	if last == nil || last.write != w {
+		last = &group{write: w, columns: make([]any, len(args))}
+		if w.Verb == store.Update || w.Verb == store.Upsert {
+			last.places = map[string]int{}
+		}
+		g.groups = append(g.groups, last)
+		if g.last == nil {
+			g.last = map[string]*group{}
+		}
+		g.last[w.Table] = last
+	}
+	g.size += last.put(args)
+}
+
+// put adds a row, or replaces the one with the same key: a statement that finds two would take either.
+func (r *group) put(args []any) (size int) {
+	at := r.rows
+	if r.places != nil {
+		key := fmt.Sprint(args[:len(r.write.Key)]...)
+		if before, found := r.places[key]; found {
+			at = before
+		} else {
+			r.places[key] = at
+		}
+	}
+	if at == r.rows {
+		r.rows++
+	}
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case string:
+			r.columns[i] = set(r.columns[i], at, text(v))
+			size += len(v)
+		case []byte:
+			r.columns[i] = set(r.columns[i], at, v)
+			size += len(v)
+		case int64:
+			r.columns[i] = set(r.columns[i], at, v)
+		case int:
+			r.columns[i] = set(r.columns[i], at, int64(v))
+		default:
+			panic(fmt.Sprintf("column %d of a write of %s is a %T", i, r.write.Table, arg))
+		}
+	}
+	return size + 8*len(args)
+}
+
+func set[T any](column any, at int, v T) []T {
+	values, _ := column.([]T)
+	if at < len(values) {
+		values[at] = v
+		return values
+	}
+	return append(values, v)
+}
+
+// queue adds the statements to a batch and forgets the rows.
+func (g *gathered) queue(b *pgx.Batch) {
+	for _, r := range g.groups {
+		b.Queue(many(r), r.columns...)
+	}
+	*g = gathered{}
+}
+
+// statements keeps the text that writes many rows, by Write.
+var statements sync.Map
+
+// many is the statement that writes a group: it unnests the arrays side by side. One statement for a batch costs a
+// fraction of one for each row.
+func many(r *group) string {
+	if sql, ok := statements.Load(r.write); ok {
+		return sql.(string)
+	}
+	w, names := r.write, r.write.All()
+	arrays := make([]string, len(names))
+	for i := range names {
+		arrays[i] = fmt.Sprintf("$%d::%s[]", i+1, typeOf(r.columns[i]))
+	}
+	rows := "unnest(" + strings.Join(arrays, ", ") + ")"
+	var sql string
+	switch w.Verb {
+	case store.Insert, store.Upsert, store.Add:
+		sql = "INSERT INTO " + w.Table + " (" + strings.Join(names, ", ") + ") SELECT * FROM " + rows + w.OnConflict()
+	case store.Update:
+		sets := make([]string, len(w.Columns))
+		for i, c := range w.Columns {
+			sets[i] = c + " = v." + c
+		}
+		sql = "UPDATE " + w.Table + " AS t SET " + strings.Join(sets, ", ") + " FROM " + rows + " AS v (" + strings.Join(names, ", ") + ") WHERE " + sameKey(w)
+	case store.Delete:
+		sql = "DELETE FROM " + w.Table + " AS t USING " + rows + " AS v (" + strings.Join(names, ", ") + ") WHERE " + sameKey(w)
+	}
+	statements.Store(w, sql)
+	return sql
+}
+
+func sameKey(w *store.Write) string {
+	same := make([]string, len(w.Key))
+	for i, k := range w.Key {
+		same[i] = "t." + k + " = v." + k
+	}
+	return strings.Join(same, " AND ")
+}
+
+func typeOf(column any) string {
+	switch column.(type) {
+	case []string:
+		return "text"
+	case [][]byte:
+		return "bytea"
+	}
+	return "bigint"
+}

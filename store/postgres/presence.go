@@ -1,0 +1,74 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"sync/atomic"
+	"time"
+)
+
+// presence tells that this node is alive and counts those that are.
+type presence struct {
+	store *Store
+	id    string
+	nodes atomic.Int64
+}
+
+func newPresence(s *Store) *presence {
+	p := &presence{store: s, id: rand.Text()}
+	p.nodes.Store(1)
+	return p
+}
+
+// Nodes is how many nodes are alive, this one included, as this one last heard.
+func (s *Store) Nodes() int { return int(s.presence.nodes.Load()) }
+
+func (p *presence) run() {
+	ctx := p.store.background
+	for {
+		pause(ctx, beatEvery)
+		if ctx.Err() != nil {
+			return
+		}
+		beating, cancel := context.WithTimeout(ctx, connectTimeout)
+		err := p.beat(beating)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			p.store.log.Debug("tell that this node is alive", "error", err) // whoever needs the database says so louder
+		}
+	}
+}
+
+// beat writes the row of this node, counts the living and measures the clock.
+func (p *presence) beat(ctx context.Context) error {
+	asked := p.store.clock.elapsed()
+	var clock, nodes int64
+	err := p.store.pool.QueryRow(ctx, `WITH beat AS (INSERT INTO nodes (id, seen_at, started_at) VALUES ($1, `+clockSQL+`, `+clockSQL+`)
+			ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at)
+		SELECT `+clockSQL+`, COUNT(*) FROM nodes WHERE id <> $1 AND seen_at > `+clockSQL+` - $2`,
+		p.id, absentAfter.Microseconds()).Scan(&clock, &nodes)
+	if err != nil {
+		return err
+	}
+	p.store.clock.heard(clock, asked)
+	p.nodes.Store(nodes + 1)
+	return nil
+}
+
+// count counts the living others without a row of its own.
+func (p *presence) count(ctx context.Context) error {
+	var nodes int64
+	err := p.store.pool.QueryRow(ctx, `SELECT COUNT(*) FROM nodes WHERE seen_at > `+clockSQL+` - $1`, absentAfter.Microseconds()).Scan(&nodes)
+	p.nodes.Store(nodes + 1)
+	return err
+}
+
+// leave takes the node's row away, and those of nodes that went without a word.
+func (p *presence) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	_, err := p.store.pool.Exec(ctx, `DELETE FROM nodes WHERE id = $1 OR seen_at < `+clockSQL+` - $2`, p.id, time.Hour.Microseconds())
+	if err != nil {
+		p.store.log.Debug("leave the nodes", "error", err) // its row counts no longer in a few seconds
+	}
+}

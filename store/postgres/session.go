@@ -1,0 +1,243 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/store"
+)
+
+const (
+	channel        = "tallygate"
+	askEvery       = time.Second            // whether the session lives, and whether it may lead
+	sessionTimeout = 5 * time.Second        // without a question the database ends the session
+	reconnect      = 500 * time.Millisecond // the pause after a session is lost
+	quietBetween   = 10 * time.Millisecond  // tellings
+	beatEvery      = time.Second            // of a node's presence
+	absentAfter    = 5 * time.Second        // without a beat a node is no more
+)
+
+// State tells how this node stands among the others.
+type State struct {
+	Nodes     int       // alive, this one included
+	Leader    bool      // whether this node does the upkeep for all
+	Listening bool      // whether it hears at once of what others do; else it asks now and then
+	Since     time.Time // when Listening last changed
+	Problem   string    // why it does not listen
+}
+
+// session is one connection that listens for what other nodes tell and, as long as it lives, holds the lock of the
+// leader, if it got it. It needs a session of its own: behind a pooler that pools transactions nothing is heard.
+type session struct {
+	store *Store
+	pg    *pgx.Conn
+
+	mu    sync.Mutex
+	state State
+	heard func()
+}
+
+func newSession(s *Store) *session { return &session{store: s, state: State{Since: time.Now()}} }
+
+// OnNews has fn called whenever other nodes may have changed something. It must not block. Without a session it is
+// called once a second.
+func (s *Store) OnNews(fn func()) {
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	s.session.heard = fn
+}
+
+// State tells how this node stands among the others.
+func (s *Store) State() State {
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	state := s.session.state
+	state.Nodes = s.Nodes()
+	return state
+}
+
+// Leads reports whether this node is the one that does the upkeep for all.
+func (s *Store) Leads() bool {
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	return s.session.state.Leader
+}
+
+func (l *session) hear() {
+	l.mu.Lock()
+	heard := l.heard
+	l.mu.Unlock()
+	if heard != nil {
+		heard()
+	}
+}
+
+func (l *session) set(listening, leader bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state.Listening != listening {
+		l.state.Since = time.Now()
+	}
+	l.state.Listening, l.state.Leader, l.state.Problem = listening, leader, ""
+	if err != nil {
+		l.state.Problem = plain(err).Error()
+	}
+}
+
+// run keeps a session up until the store closes.
+func (l *session) run() {
+	ctx := l.store.background
+	told := false
+	for ctx.Err() == nil {
+		err := l.listen(ctx, &told)
+		l.set(false, false, err)
+		if ctx.Err() != nil {
+			return
+		}
+		if !told {
+			told = true
+			l.store.log.Warn("hearing nothing of other nodes; asking once a second", "error", plain(err))
+		}
+		l.hear()
+		pause(ctx, reconnect)
+	}
+}
+
+// listen hears until the connection is lost.
+func (l *session) listen(ctx context.Context, told *bool) error {
+	connecting, cancel := context.WithTimeout(ctx, journeyTimeout)
+	defer cancel()
+	config := l.store.config.Copy()
+	config.RuntimeParams["application_name"] += " listener"
+	pg, err := pgx.ConnectConfig(connecting, config)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+		defer cancel()
+		_ = pg.Close(closing) // with it goes the leader's lock
+	}()
+	// A node that stands still, or whose machine is gone without a word, asks no more: with its session goes its lock.
+	listen := fmt.Sprintf("SET idle_session_timeout = %d; LISTEN %s", sessionTimeout.Milliseconds(), channel)
+	if _, err := pg.PgConn().Exec(connecting, listen).ReadAll(); err != nil {
+		return err
+	}
+	leader := false
+	for {
+		if leader, err = l.ask(ctx, pg, leader); err != nil {
+			return err
+		}
+		l.set(true, leader, nil)
+		if *told {
+			*told = false
+			l.store.log.Info("hearing of other nodes again")
+		}
+		l.hear()
+		if err := l.wait(ctx, pg); err != nil {
+			return err
+		}
+	}
+}
+
+// ask sees whether the session lives and takes the leader's lock if it is free.
+func (l *session) ask(ctx context.Context, pg *pgx.Conn, leader bool) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	sql := `SELECT pg_try_advisory_lock($1)`
+	if leader {
+		sql = `SELECT $1::bigint IS NOT NULL` // the lock is held as long as the session lives
+	}
+	err := pg.QueryRow(ctx, sql, int64(leaderLock)).Scan(&leader)
+	return leader, err
+}
+
+// wait hears for a while.
+func (l *session) wait(ctx context.Context, pg *pgx.Conn) error {
+	until := time.Now().Add(askEvery)
+	for {
+		waiting, cancel := context.WithDeadline(ctx, until)
+		_, err := pg.WaitForNotification(waiting)
+		over := waiting.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			l.hear()
+		case over && ctx.Err() == nil && !pg.IsClosed():
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// notifier tells the other nodes that something has changed, and no more than that: at once after a while without news,
+// else a moment later for all that came in it.
+type notifier struct {
+	store *Store
+	news  chan struct{}
+}
+
+func newNotifier(s *Store) *notifier { return &notifier{s, make(chan struct{}, 1)} }
+
+// tell has the others told soon, if there are any.
+func (n *notifier) tell() {
+	if n.store.Nodes() <= 1 {
+		return
+	}
+	select {
+	case n.news <- struct{}{}:
+	default:
+	}
+}
+
+func (n *notifier) run() {
+	ctx := n.store.background
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.news:
+		}
+		sending, cancel := context.WithTimeout(ctx, connectTimeout)
+		_, err := n.store.pool.Exec(sending, "NOTIFY "+channel)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			n.store.log.Debug("tell other nodes", "error", err) // they ask by themselves
+		}
+		pause(ctx, quietBetween)
+	}
+}
+
+// LastEvents returns the number of each job's last event; see tallygate.Shared.
+func (s *Store) LastEvents(ctx context.Context, ids []tallygate.JobID) (map[tallygate.JobID]int64, error) {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = string(id)
+	}
+	last := make(map[tallygate.JobID]int64, len(ids))
+	_, err := s.reading(ctx, func(c *conn) error {
+		return c.Query(`SELECT id, MAX(number) FROM (
+				SELECT job_id AS id, lease_event AS number FROM queue WHERE job_id = ANY($1)
+				UNION ALL SELECT job_id, event FROM outcomes WHERE job_id = ANY($1)
+				UNION ALL SELECT subject, number FROM events WHERE subject = ANY($1)) AS told GROUP BY id`, func(r store.Row) error {
+			last[tallygate.JobID(r.Text(0))] = r.Int64(1)
+			return nil
+		}, texts)
+	})
+	return last, err
+}

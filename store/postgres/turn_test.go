@@ -1,0 +1,341 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/store"
+	"github.com/tallygate/tallygate/testserver"
+)
+
+var background = context.Background()
+
+// nodes opens stores over one fresh database.
+func nodes(t *testing.T, n int) []*Store {
+	t.Helper()
+	url := testserver.Postgres(t).Database(t)
+	all := make([]*Store, n)
+	for i := range all {
+		all[i] = open(t, Options{URL: url, Readers: 2})
+	}
+	return all
+}
+
+func addClient(t *testing.T, s *Store, id tallygate.ClientID) {
+	t.Helper()
+	err := s.Update(background, func(tx tallygate.Tx) error {
+		return tx.InsertClient(&tallygate.Client{ID: id, Status: tallygate.ClientActive, Metadata: []byte("{}"), CreatedAt: tx.Now()})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// post adds to the client's posted money, which is read and written in Go.
+func post(s *Store, id tallygate.ClientID, amount tallygate.Money) error {
+	return s.Update(background, func(tx tallygate.Tx) error {
+		c, err := tx.Client(id)
+		if err != nil {
+			return err
+		}
+		c.Balance.Posted += amount
+		if _, err := tx.NumberEvent(); err != nil {
+			return err
+		}
+		return tx.SaveAccount(c)
+	})
+}
+
+func posted(t *testing.T, s *Store, id tallygate.ClientID) (money tallygate.Money) {
+	t.Helper()
+	err := s.View(background, func(tx tallygate.Tx) error {
+		c, err := tx.Client(id)
+		if err == nil {
+			money = c.Balance.Posted
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return money
+}
+
+func TestNodesThatTakeTurnsLoseNoUpdate(t *testing.T) {
+	all := nodes(t, 3)
+	addClient(t, all[0], "cl_a")
+	var writers sync.WaitGroup
+	for _, s := range all {
+		for range 4 {
+			writers.Go(func() {
+				for range 50 {
+					if err := post(s, "cl_a", 1); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	writers.Wait()
+	for _, s := range all {
+		if got := posted(t, s, "cl_a"); got != 600 {
+			t.Errorf("%d updates of 600 are left", got)
+		}
+	}
+	err := all[1].Update(background, func(tx tallygate.Tx) error {
+		number, err := tx.NumberEvent()
+		if err == nil && number != 601 {
+			err = fmt.Errorf("the event after 600 has the number %d", number)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatANodeRemembersIsForgottenAfterAnothersTurn(t *testing.T) {
+	all := nodes(t, 2)
+	a, b := all[0], all[1]
+	addClient(t, a, "cl_a")
+	for i, s := range []*Store{a, a, b, a, b, b, a} {
+		if err := post(s, "cl_a", 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := posted(t, a, "cl_a"); got != tallygate.Money(i+1) {
+			t.Fatalf("after %d updates %d are there", i+1, got)
+		}
+	}
+	// A write that numbers no event counts as a turn, too.
+	err := b.Update(background, func(tx tallygate.Tx) error {
+		c, err := tx.Client("cl_a")
+		if err == nil {
+			c.Balance.Posted = 1000
+			err = tx.SaveAccount(c)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := post(a, "cl_a", 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := posted(t, b, "cl_a"); got != 1001 {
+		t.Errorf("posted %d, want 1001", got)
+	}
+}
+
+func TestABatchThatFailsOnItsDataIsRunMemberByMember(t *testing.T) {
+	s := nodes(t, 1)[0]
+	addClient(t, s, "cl_a")
+	holding, held := make(chan struct{}), make(chan struct{})
+	var members sync.WaitGroup
+	members.Go(func() { // holds the writer until all the others wait
+		_ = s.Update(background, func(tallygate.Tx) error { close(holding); <-held; return nil })
+	})
+	<-holding
+	errs := make([]error, 20)
+	for i := range errs {
+		members.Go(func() {
+			errs[i] = s.Update(background, func(tx tallygate.Tx) error {
+				id := tallygate.ClientID(fmt.Sprintf("cl_%d", i))
+				if i%5 == 0 {
+					id = "cl_a" // there is one
+				}
+				return tx.InsertClient(&tallygate.Client{ID: id, Status: tallygate.ClientActive, Metadata: []byte("{}"), CreatedAt: tx.Now()})
+			})
+		})
+	}
+	for s.committer.Waiting() < len(errs) {
+		time.Sleep(time.Millisecond) // they are on their way
+	}
+	close(held)
+	members.Wait()
+	for i, err := range errs {
+		if bad := i%5 == 0; (err != nil) != bad || bad && !tallygate.IsCode(err, tallygate.DatabaseError) {
+			t.Errorf("member %d: %v", i, err)
+		}
+	}
+	var clients []*tallygate.Client
+	err := s.View(background, func(tx tallygate.Tx) (err error) {
+		clients, err = tx.Clients(tallygate.Page{Limit: 100})
+		return err
+	})
+	if err != nil || len(clients) != 17 {
+		t.Errorf("%d clients, %v; want 17", len(clients), err)
+	}
+}
+
+func TestAWriteThatIsMadeTwiceInABatchEndsAsTheLaterSays(t *testing.T) {
+	s := nodes(t, 1)[0]
+	err := s.Update(background, func(tx tallygate.Tx) error {
+		q := &tallygate.QueueItem{JobID: "job_a", ClientID: "cl_a", Type: "x", State: tallygate.ItemReady, At: tx.Now(), MaxAttempts: 3, Progress: -1}
+		if err := tx.Enqueue(q); err != nil {
+			return err
+		}
+		for attempt := range int64(3) {
+			q.Attempt, q.State = attempt+1, tallygate.ItemLeased
+			if err := tx.SaveItem(q); err != nil {
+				return err
+			}
+		}
+		if err := tx.Enqueue(&tallygate.QueueItem{JobID: "job_b", ClientID: "cl_a", Type: "x", At: tx.Now(), MaxAttempts: 3}); err != nil {
+			return err
+		}
+		return tx.RemoveItem("job_b")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.View(background, func(tx tallygate.Tx) error {
+		a, err := tx.Item("job_a")
+		if err != nil {
+			return err
+		}
+		b, err := tx.Item("job_b")
+		if a == nil || a.Attempt != 3 || b != nil {
+			t.Errorf("items %+v, %+v", a, b)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMoreThanIsKeptGoesAheadOfTheCommit(t *testing.T) {
+	s := nodes(t, 1)[0]
+	input := []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
+	err := s.Update(background, func(tx tallygate.Tx) error {
+		for i := range 40 {
+			j := &tallygate.Job{ID: tallygate.JobID(fmt.Sprintf("job_%02d", i)), ClientID: "cl_a", Type: "x", Input: input, Metadata: []byte("{}"), CreatedAt: tx.Now()}
+			if err := tx.InsertJob(j); err != nil {
+				return err
+			}
+			if size := s.writer.conn.writes.size; size > maxGathered {
+				return fmt.Errorf("%d bytes wait", size)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOddTextsFailNobody(t *testing.T) {
+	s := nodes(t, 1)[0]
+	for _, name := range []string{"nul\x00here", "bad\xff\xfeutf", "''; DROP TABLE clients; --", "\u202eabc"} {
+		id := tallygate.ClientID("cl_" + fmt.Sprintf("%x", name))
+		err := s.Update(background, func(tx tallygate.Tx) error {
+			return tx.InsertClient(&tallygate.Client{ID: id, Name: name, Status: tallygate.ClientActive, Metadata: []byte("\x00\xff"), CreatedAt: tx.Now()})
+		})
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+		err = s.View(background, func(tx tallygate.Tx) error {
+			c, err := tx.Client(id)
+			if err == nil && (c == nil || c.Name != text(name) || string(c.Metadata) != "\x00\xff") {
+				err = fmt.Errorf("read %+v", c)
+			}
+			return err
+		})
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestALostConnectionBeforeTheCommitIsNotSeen(t *testing.T) {
+	s := nodes(t, 1)[0]
+	addClient(t, s, "cl_a")
+	for range 3 {
+		kill(t, s, "pid = "+fmt.Sprint(s.writer.conn.pg.PgConn().PID()))
+		if err := post(s, "cl_a", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs := 0
+	err := s.Update(background, func(tx tallygate.Tx) error { // in the middle of one
+		if runs++; runs == 1 {
+			kill(t, s, "pid = "+fmt.Sprint(s.writer.conn.pg.PgConn().PID()))
+		}
+		c, err := tx.Client("cl_a")
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Key("key_x"); err != nil {
+			return err
+		}
+		c.Balance.Posted++
+		return tx.SaveAccount(c)
+	})
+	if err != nil || runs != 2 {
+		t.Errorf("%v after %d runs", err, runs)
+	}
+	if got := posted(t, s, "cl_a"); got != 4 {
+		t.Errorf("posted %d, want 4", got)
+	}
+}
+
+func TestReadersThatWereCutOffAreReplaced(t *testing.T) {
+	s := nodes(t, 1)[0]
+	addClient(t, s, "cl_a")
+	for range 5 {
+		posted(t, s, "cl_a")
+		kill(t, s, "pid <> pg_backend_pid()")
+		posted(t, s, "cl_a")
+	}
+}
+
+// kill ends backends of the store's database from a connection of its own.
+func kill(t *testing.T, s *Store, which string) {
+	err := withDatabase(background, s.config.ConnString(), func(pg *pgx.Conn) error {
+		_, err := pg.Exec(background, `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND `+which)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestACommitOfUnknownOutcomeIsTold(t *testing.T) {
+	s := nodes(t, 1)[0]
+	addClient(t, s, "cl_a")
+	proxy := testserver.Proxy(t, s.config.ConnString())
+	through := open(t, Options{URL: proxy.URL, Alone: true})
+	runs := 0
+	err := through.Update(background, func(tx tallygate.Tx) error {
+		runs++
+		c, err := tx.Client("cl_a")
+		if err != nil {
+			return err
+		}
+		c.Balance.Posted++
+		proxy.Cut()
+		return tx.SaveAccount(c)
+	})
+	if lost := (tallygate.ErrCommit{}); !errors.As(err, &lost) || !store.CommitFailed(err) || runs != 1 || !tallygate.IsCode(err, tallygate.DatabaseError) {
+		t.Errorf("%v after %d runs", err, runs)
+	}
+	proxy.Resume()
+	if !through.writer.uncertain {
+		t.Error("the next commit does not know that one is uncertain")
+	}
+	if err := through.Update(background, func(tallygate.Tx) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if through.writer.uncertain {
+		t.Error("still uncertain after a commit")
+	}
+}
