@@ -44,7 +44,7 @@ var arrows = map[string][]string{
 }
 
 // everything are the rooms that may import any other: where the program is put together.
-var everything = []string{"cmd/tallygate", "demo", "e2e", "store/enginetest", "testserver/serve"}
+var everything = []string{"cmd/tallygate", "demo", "e2e", "examples/cluster", "store/enginetest", "testserver/serve"}
 
 // sources parses the Go files of the tree by room.
 func sources(t *testing.T, mode parser.Mode) map[string][]*ast.File {

@@ -17,6 +17,7 @@ import (
 type Service struct {
 	store    tallygate.Store
 	now      func() time.Time
+	clock    func() time.Time
 	limiter  ratelimit.Limiter
 	ids      *tallygate.IDs
 	currency string
@@ -33,7 +34,8 @@ type Service struct {
 
 // Options are what a Service depends on. Those that are zero have a working default.
 type Options struct {
-	Now        func() time.Time
+	Now        func() time.Time // this machine's time
+	Clock      func() time.Time // by which keys expire, where nodes share one; Now when nil
 	Limiter    ratelimit.Limiter
 	IDs        *tallygate.IDs
 	Currency   string              // of the server; a client may name no other
@@ -52,6 +54,9 @@ func New(store tallygate.Store, opt Options) *Service {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	if opt.Clock == nil {
+		opt.Clock = opt.Now
+	}
 	if opt.Limiter == nil {
 		opt.Limiter = ratelimit.NewMemory(limitedKeys)
 	}
@@ -67,6 +72,7 @@ func New(store tallygate.Store, opt Options) *Service {
 	return &Service{
 		store:        store,
 		now:          opt.Now,
+		clock:        opt.Clock,
 		limiter:      opt.Limiter,
 		ids:          opt.IDs,
 		currency:     opt.Currency,
@@ -120,6 +126,10 @@ func (s *Service) followAll(ctx context.Context) {
 		}
 	}
 }
+
+// Lag is how old the last news of the access revision is: what has changed since may not be known here yet. From two
+// seconds on nothing that is kept is believed.
+func (s *Service) Lag() time.Duration { return s.cache.age(s.now()) }
 
 func (s *Service) followWithin(ctx context.Context, most time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, most)

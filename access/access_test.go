@@ -3,14 +3,13 @@ package access
 import (
 	"context"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tallygate/tallygate"
-	"github.com/tallygate/tallygate/store/sqlite"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 var (
@@ -94,10 +93,7 @@ func newHouse(t *testing.T, options ...func(*Options)) *house {
 // open makes an empty store and a service over it.
 func (h *house) open(options ...func(*Options)) {
 	h.Helper()
-	store, err := sqlite.Open(h.Context(), sqlite.Options{Path: filepath.Join(h.TempDir(), "tallygate.db"), Now: h.clock.now, Readers: 2})
-	h.must(err)
-	h.Cleanup(func() { _ = store.Close() })
-	h.store = &watched{Store: store}
+	h.store = &watched{Store: enginetest.Open(h, h.clock.now)}
 	h.service = h.node(options...)
 }
 

@@ -79,7 +79,7 @@ func (s *Service) identify(ctx context.Context, now time.Time, authorization, ap
 	if caller == nil || !holdsSecret(caller.Key, secret) {
 		return nil, errUnknownKey, nil
 	}
-	return caller, inForce(caller.Key, now), nil
+	return caller, inForce(caller.Key, s.clock()), nil
 }
 
 func holdsSecret(k *tallygate.APIKey, secret string) bool {

@@ -69,8 +69,11 @@ func (c *cache) shard(body string) *cacheShard {
 }
 
 // fresh reports whether the last news is recent enough to believe what is kept.
-func (c *cache) fresh(now time.Time) bool {
-	return int64(now.Sub(c.start))-c.news.Load() < int64(staleAfter)
+func (c *cache) fresh(now time.Time) bool { return c.age(now) < staleAfter }
+
+// age is how old the last news is.
+func (c *cache) age(now time.Time) time.Duration {
+	return now.Sub(c.start) - time.Duration(c.news.Load())
 }
 
 // get finds a key by its ID without the prefix. A key known not to exist is found as nil.

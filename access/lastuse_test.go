@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 // stored is when the key was last used as the store knows it.
@@ -105,6 +106,7 @@ func TestUsesOfOneKeyTogether(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		h := &house{T: t, clock: newClock()}
 		h.open()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Memory limits within one process. It keeps one integer per key and forgets keys only when it is full: first those
+// Memory limits within one process. It keeps two integers per key and forgets keys only when it is full: first those
 // whose burst is whole again, by which nothing is lost, then those nearest to it.
 type Memory struct {
 	seed   maphash.Seed
@@ -20,9 +20,15 @@ type Memory struct {
 // shard holds the keys of one hash; most is how many.
 type shard struct {
 	mu       sync.Mutex
-	arrivals map[string]*int64
+	arrivals map[string]*arrival
 	most     int
 	_        [40]byte // keeps neighbours' locks on other cache lines
+}
+
+// arrival is what is kept of a key.
+type arrival struct {
+	at    int64  // when its burst is whole again, Unix nanoseconds
+	heard uint64 // the term of Shared in which the remote told it; 0: it never did
 }
 
 const (
@@ -35,7 +41,7 @@ func NewMemory(maxKeys int) *Memory {
 	count := min(maxShards, max(1, maxKeys/leastInShard))
 	m := &Memory{seed: maphash.MakeSeed(), shards: make([]shard, count)}
 	for i := range m.shards {
-		m.shards[i].arrivals = map[string]*int64{}
+		m.shards[i].arrivals = map[string]*arrival{}
 		m.shards[i].most = max(1, maxKeys/count)
 	}
 	return m
@@ -47,19 +53,35 @@ var _ Limiter = (*Memory)(nil)
 type claim struct {
 	pace
 	shard   int
-	kept    *int64 // where the key's arrival time is kept; nil: nowhere yet
-	settled int64  // the arrival time before the cost
-	next    int64  // and after it
+	kept    *arrival // what is kept of the key; nil: nothing yet
+	settled int64    // the arrival time before the cost
+	next    int64    // and after it
 }
+
+// few is how many checks a Take holds without the heap.
+const few = 4
 
 // Take decides for all checks at once, under the locks of all their keys.
 func (m *Memory) Take(_ context.Context, now time.Time, checks ...Check) Decision {
-	var few [4]claim // keeps the usual Take off the heap
-	claims := few[:]
-	if len(checks) > len(few) {
+	return m.take(now.UnixNano(), 1, checks)
+}
+
+// take is Take for one of so many nodes.
+func (m *Memory) take(now int64, nodes int, checks []Check) Decision {
+	var space [few]claim
+	claims := space[:]
+	if len(checks) > len(space) {
 		claims = make([]claim, len(checks))
 	}
-	var locks uint64
+	locks := m.locate(checks, claims)
+	m.lock(locks)
+	d := m.decide(now, nodes, checks, claims)
+	m.unlock(locks)
+	return d
+}
+
+// locate finds the shards of the checks' keys, and the set of locks that guards them.
+func (m *Memory) locate(checks []Check, claims []claim) (locks uint64) {
 	for i := range checks {
 		if checks[i].Limit.Unlimited() {
 			continue
@@ -67,10 +89,7 @@ func (m *Memory) Take(_ context.Context, now time.Time, checks ...Check) Decisio
 		claims[i].shard = int(maphash.String(m.seed, checks[i].Key) % uint64(len(m.shards)))
 		locks |= 1 << claims[i].shard
 	}
-	m.lock(locks)
-	d := m.decide(now.UnixNano(), checks, claims)
-	m.unlock(locks)
-	return d
+	return locks
 }
 
 // lock takes the locks in the order of the shards, so that no two calls wait for each other.
@@ -86,45 +105,52 @@ func (m *Memory) unlock(set uint64) {
 	}
 }
 
-func (m *Memory) decide(now int64, checks []Check, claims []claim) Decision {
-	tightest, found := Decision{OK: true}, false
+func (m *Memory) decide(now int64, nodes int, checks []Check, claims []claim) Decision {
+	var v verdict
 	for i := range checks {
 		if checks[i].Limit.Unlimited() {
 			continue
 		}
 		cl := &claims[i]
-		cl.pace = paceOf(checks[i].Limit)
+		cl.pace = paceOf(checks[i].Limit).share(nodes)
 		cl.settled = cl.settle(m.arrival(i, checks, claims), now)
-		if cl.kept != nil && cl.settled < *cl.kept {
-			*cl.kept = cl.settled // also when it is refused: the burst is empty as of now, not anew at each call
+		if cl.kept != nil && cl.settled < cl.kept.at {
+			cl.kept.at = cl.settled // also when it is refused: the burst is empty as of now, not anew at each call
 		}
-		if d := cl.judge(&checks[i], now); !found || tighter(d, tightest) {
-			tightest, found = d, true
-		}
+		v.add(cl.judge(&checks[i], now))
 	}
-	if !tightest.OK {
-		return tightest
+	d := v.decision()
+	if !d.OK {
+		return d
 	}
 	for i := range checks {
 		if cl := &claims[i]; cl.next > now && !checks[i].Limit.Unlimited() {
 			m.shards[cl.shard].put(checks[i].Key, cl, now)
 		}
 	}
-	return tightest
+	return d
 }
 
 // arrival is the arrival time of a check's key: what an earlier check of the same key leaves, or what is kept.
 func (m *Memory) arrival(i int, checks []Check, claims []claim) int64 {
-	for j := i - 1; j >= 0; j-- {
-		if checks[j].Key == checks[i].Key && !checks[j].Limit.Unlimited() {
-			return claims[j].next
-		}
+	if j := earlier(i, checks); j >= 0 {
+		return claims[j].next
 	}
 	cl := &claims[i]
 	if cl.kept = m.shards[cl.shard].arrivals[checks[i].Key]; cl.kept == nil {
 		return 0
 	}
-	return *cl.kept
+	return cl.kept.at
+}
+
+// earlier is the check before i that has the same key, or -1.
+func earlier(i int, checks []Check) int {
+	for j := i - 1; j >= 0; j-- {
+		if checks[j].Key == checks[i].Key && !checks[j].Limit.Unlimited() {
+			return j
+		}
+	}
+	return -1
 }
 
 // judge decides one check and notes the arrival time that it leaves.
@@ -144,6 +170,25 @@ func (cl *claim) judge(c *Check, now int64) Decision {
 	return d
 }
 
+// verdict finds the tightest of decisions.
+type verdict struct {
+	tightest Decision
+	found    bool
+}
+
+func (v *verdict) add(d Decision) {
+	if !v.found || tighter(d, v.tightest) {
+		v.tightest, v.found = d, true
+	}
+}
+
+func (v *verdict) decision() Decision {
+	if !v.found {
+		return Decision{OK: true}
+	}
+	return v.tightest
+}
+
 // tighter reports whether d is to be reported rather than e.
 func tighter(d, e Decision) bool {
 	switch {
@@ -160,32 +205,42 @@ func tighter(d, e Decision) bool {
 // put keeps the key's arrival time and makes room where there is none.
 func (s *shard) put(key string, cl *claim, now int64) {
 	if cl.kept != nil {
-		*cl.kept = cl.next
+		cl.kept.at = cl.next
 		return
 	}
-	if s.arrivals[key] == nil && len(s.arrivals) >= s.most {
-		s.makeRoom(now)
+	s.keep(key, cl.next, now)
+}
+
+// keep returns what is kept of the key with that arrival time.
+func (s *shard) keep(key string, at, now int64) *arrival {
+	kept := s.arrivals[key]
+	if kept == nil {
+		if len(s.arrivals) >= s.most {
+			s.makeRoom(now)
+		}
+		kept = &arrival{}
+		s.arrivals[key] = kept
 	}
-	arrival := cl.next
-	s.arrivals[key] = &arrival
+	kept.at = at
+	return kept
 }
 
 // makeRoom forgets every key whose burst is whole again. Where these are too few it forgets those nearest to it, one
 // in sixteen at once, so that a full shard is searched only now and then.
 func (s *shard) makeRoom(now int64) {
-	maps.DeleteFunc(s.arrivals, func(_ string, arrival *int64) bool { return *arrival <= now })
+	maps.DeleteFunc(s.arrivals, func(_ string, kept *arrival) bool { return kept.at <= now })
 	surplus := len(s.arrivals) - s.most + max(1, s.most/16)
 	if surplus <= 0 {
 		return
 	}
-	arrivals := make([]int64, 0, len(s.arrivals))
-	for _, arrival := range s.arrivals {
-		arrivals = append(arrivals, *arrival)
+	ends := make([]int64, 0, len(s.arrivals))
+	for _, kept := range s.arrivals {
+		ends = append(ends, kept.at)
 	}
-	slices.Sort(arrivals)
-	last := arrivals[surplus-1]
-	maps.DeleteFunc(s.arrivals, func(_ string, arrival *int64) bool {
-		if *arrival > last || surplus == 0 {
+	slices.Sort(ends)
+	last := ends[surplus-1]
+	maps.DeleteFunc(s.arrivals, func(_ string, kept *arrival) bool {
+		if kept.at > last || surplus == 0 {
 			return false
 		}
 		surplus--

@@ -26,6 +26,7 @@ import (
 type config struct {
 	Listen   string
 	Database string // a path, or a postgres:// URL
+	Limiter  string // a redis:// URL; empty: limits are kept in memory
 	Currency string // empty: the database's, USD for a new one
 
 	PublicURL      string // without a slash at its end; empty: links stay relative
@@ -106,6 +107,13 @@ var settings = []setting{
 			return errors.New("must be a path or a postgres:// URL")
 		}
 		c.Database = s
+		return nil
+	}),
+	one("limiter", func(c *config, s string) error {
+		if s != "" && !isURL(s) {
+			return errors.New(`must be a URL such as "redis://127.0.0.1:6379", or empty to keep limits in memory`)
+		}
+		c.Limiter = s
 		return nil
 	}),
 	one("currency", func(c *config, s string) error {
@@ -230,6 +238,7 @@ func parseSize(s string) (int64, error) {
 type settingFlags struct {
 	Listen          *string  `env:"TALLYGATE_LISTEN" group:"settings" placeholder:"HOST:PORT" help:"Where to listen (default: 127.0.0.1:8080)."`
 	Database        *string  `env:"TALLYGATE_DATABASE" group:"settings" placeholder:"PATH|URL" help:"SQLite file, or postgres://… (default: tallygate.db)."`
+	Limiter         *string  `env:"TALLYGATE_LIMITER" group:"settings" placeholder:"URL" help:"Redis or Valkey that keeps rate limits for all nodes, as redis://… (default: in memory)."`
 	Currency        *string  `env:"TALLYGATE_CURRENCY" group:"settings" placeholder:"CODE" help:"Currency of every amount; fixed once the database is made (default: USD)."`
 	PublicURL       *string  `name:"public-url" env:"TALLYGATE_PUBLIC_URL" group:"settings" placeholder:"URL" help:"Where callers reach the server; links in errors begin with it."`
 	AllowedOrigins  []string `env:"TALLYGATE_ALLOWED_ORIGINS" group:"settings" placeholder:"ORIGIN" help:"Web origins whose pages may call; * for any."`
@@ -299,7 +308,7 @@ func (f settingFlags) load() (config, error) {
 		if texts, ok := given[s.name]; ok {
 			if err := s.read(&c, texts); err != nil {
 				flag := strings.ReplaceAll(s.name, "_", "-")
-				faults = append(faults, fmt.Errorf("--%s %s: %w", flag, strings.Join(texts, ","), err))
+				faults = append(faults, fmt.Errorf("--%s %s: %w", flag, shownDatabase(strings.Join(texts, ",")), err))
 			}
 		}
 	}

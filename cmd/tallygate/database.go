@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/ratelimit"
+	"github.com/tallygate/tallygate/ratelimit/redis"
 	"github.com/tallygate/tallygate/store/postgres"
 	"github.com/tallygate/tallygate/store/sqlite"
 )
@@ -82,6 +84,40 @@ func (s *server) cluster() map[string]any {
 		listener["status"], listener["problem"] = "polling", state.Problem
 	}
 	return map[string]any{"nodes": state.Nodes, "leader": state.Leader, "listener": listener}
+}
+
+// rememberedLimits is how many keys a node's own limiter remembers.
+const rememberedLimits = 100_000
+
+// openLimiter opens what keeps the rate limits: a server for all nodes where one is named, else this process, which
+// takes its share where there are others.
+func (s *server) openLimiter(ctx context.Context) (ratelimit.Limiter, error) {
+	nodes := func() int { return 1 }
+	if s.shared != nil {
+		nodes = s.shared.Nodes
+	}
+	if s.config.Limiter == "" {
+		return ratelimit.NewShare(rememberedLimits, nodes), nil
+	}
+	var err error
+	s.limiter, err = redis.Open(ctx, s.config.Limiter, redis.Options{Nodes: nodes, MaxKeys: rememberedLimits, Log: s.log})
+	if err != nil {
+		return nil, usagef("--limiter: %w", err)
+	}
+	return s.limiter, nil
+}
+
+// limits tells /readyz who decides about limits.
+func (s *server) limits() map[string]any {
+	state := s.limiter.State()
+	answer := map[string]any{"status": "ok", "since": state.Since.UTC(), "lapses": state.Lapses}
+	if !state.Shared {
+		answer["status"] = "alone"
+		if state.Err != nil {
+			answer["problem"] = state.Err.Error()
+		}
+	}
+	return answer
 }
 
 // migrateCmd brings a PostgreSQL database's schema forward, or tells what it would do.

@@ -20,6 +20,7 @@ import (
 	"github.com/tallygate/tallygate/executor"
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/ratelimit"
 	"github.com/tallygate/tallygate/store/postgres"
 )
 
@@ -79,7 +80,8 @@ type server struct {
 	config   *config
 	log      *slog.Logger
 	store    tallygate.Store
-	shared   *postgres.Store // the store, where other nodes use it, too
+	shared   *postgres.Store   // the store, where other nodes use it, too
+	limiter  *ratelimit.Shared // nil: limits are kept in memory
 	access   *access.Service
 	ledger   *ledger.Service
 	queue    *queue.Service
@@ -112,7 +114,11 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, erro
 	if s.shared != nil {
 		clock, shared = s.shared.Clock, s.shared // keys expire by the clock that all nodes have in common
 	}
-	s.access = access.New(store, access.Options{Now: clock, IDs: ids, Currency: c.Currency, FailedAuth: c.failedAuth(), Log: log})
+	limiter, err := s.openLimiter(ctx)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	s.access = access.New(store, access.Options{Clock: clock, Limiter: limiter, IDs: ids, Currency: c.Currency, FailedAuth: c.failedAuth(), Log: log})
 	guarded := s.access.Guard(store) // callers are decided about again where something is done for them
 	s.ledger = ledger.New(guarded, ids)
 	s.queue = queue.New(guarded, queue.Options{IDs: ids, Log: log, Handlers: handlerNames(), Shared: shared})
@@ -200,6 +206,10 @@ func (s *server) ready() map[string]any {
 	if s.shared != nil {
 		answer["cluster"] = s.cluster()
 	}
+	if s.limiter != nil {
+		answer["limiter"] = s.limits()
+	}
+	answer["revision"] = map[string]any{"lag_seconds": s.access.Lag().Seconds()}
 	return answer
 }
 
@@ -249,6 +259,11 @@ func (s *server) drain(web *http.Server) {
 }
 
 func (s *server) close() error {
+	if s.limiter != nil {
+		if err := s.limiter.Close(); err != nil {
+			s.log.Warn("closing the limiter", "error", err)
+		}
+	}
 	if err := s.store.Close(); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}
