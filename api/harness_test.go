@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,7 +15,7 @@ import (
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
 	"github.com/tallygate/tallygate/queue/queuetest"
-	"github.com/tallygate/tallygate/store/sqlite"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 func newClock() *queuetest.Clock {
@@ -69,11 +68,7 @@ const textStats = `{"description":"Counts words.","input_schema":{"type":"object
 func newHouse(t testing.TB, now func() time.Time, adapt func(*Options)) *house {
 	t.Helper()
 	ctx := context.Background()
-	opened, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "tallygate.db"), Now: now, Readers: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := &breakable{Store: opened}
+	store := &breakable{Store: enginetest.Unclosed(t, now)}
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Error(err)
@@ -84,6 +79,7 @@ func newHouse(t testing.TB, now func() time.Time, adapt func(*Options)) *house {
 	gate := access.New(store, access.Options{Now: now, IDs: ids, Currency: "USD"})
 	guarded := gate.Guard(store)
 	h.queue = queue.New(guarded, queue.Options{IDs: ids, Jitter: func(d time.Duration) time.Duration { return d }})
+	var err error
 	if h.operator, _, err = gate.Bootstrap(ctx, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 // sent makes a request in the background; the channel holds its answer.
@@ -23,6 +24,7 @@ func (h *house) sent(method, target, key, body string, headers ...string) <-chan
 
 // bubble runs a test in its own time.
 func bubble(t *testing.T, test func(t *testing.T, h *house)) {
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) { test(t, newHouse(t, time.Now, nil)) })
 }
 

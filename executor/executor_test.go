@@ -10,6 +10,7 @@ import (
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 func TestTypesAreFollowed(t *testing.T) {
@@ -372,6 +373,7 @@ func TestAShorterLeaseIsRenewedMoreOften(t *testing.T) {
 }
 
 func TestALeaseThatCannotBeRenewedIsLost(t *testing.T) {
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		begun, cause := make(chan struct{}, 2), make(chan error, 2)
 		w := newWorld(t, Options{Handlers: map[string]Handler{"h": waiting(begun, cause)}})
@@ -453,6 +455,7 @@ func TestADrainWaitsForWorkThatIsAboutToEnd(t *testing.T) {
 }
 
 func TestADrainWithoutAStoreEnds(t *testing.T) {
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		begun, cause := make(chan struct{}, 1), make(chan error, 1)
 		w := newWorld(t, Options{Handlers: map[string]Handler{"h": waiting(begun, cause)}})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 type reportFunc = func(progress float64, log string)
@@ -199,6 +200,7 @@ func TestAHandlersContextEndsWithItsRightToTheJob(t *testing.T) {
 		"time is up": {func(*world, tallygate.JobID) {}, errTimeUp, tallygate.JobFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
+			enginetest.Prepare(t)
 			synctest.Test(t, func(t *testing.T) {
 				begun, cause := make(chan struct{}, 1), make(chan error, 1)
 				w := newWorld(t, Options{Handlers: map[string]Handler{"h": waiting(begun, cause)}})
@@ -220,6 +222,7 @@ func TestAHandlersContextEndsWithItsRightToTheJob(t *testing.T) {
 }
 
 func TestAHandlerThatDoesNotHeedItsContextKeepsItsPlaceAlone(t *testing.T) {
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		end := make(chan struct{})
 		w := newWorld(t, Options{Concurrency: 1, Handlers: map[string]Handler{
@@ -248,6 +251,7 @@ func TestAHandlerThatDoesNotHeedItsContextKeepsItsPlaceAlone(t *testing.T) {
 }
 
 func TestADrainDoesNotWaitForADeafHandler(t *testing.T) {
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		end := make(chan struct{})
 		w := newWorld(t, Options{Handlers: map[string]Handler{

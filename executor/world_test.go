@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,7 +16,7 @@ import (
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
 	"github.com/tallygate/tallygate/queue/queuetest"
-	"github.com/tallygate/tallygate/store/sqlite"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 // sweepEvery is how late the queue may be: seldom, since a bubble's hours pass in steps of it.
@@ -82,6 +81,7 @@ func (s *faultyStore) set(fault func() error) {
 // bubble runs a test with a time of its own, which goes on only when everybody waits.
 func bubble(t *testing.T, opt Options, test func(w *world)) {
 	t.Helper()
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, opt)
 		test(w)
@@ -93,10 +93,7 @@ func bubble(t *testing.T, opt Options, test func(w *world)) {
 // newWorld opens a world and sets it to work.
 func newWorld(t testing.TB, opt Options) *world {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Readers: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := enginetest.Unclosed(t, time.Now)
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	exact := func(d time.Duration) time.Duration { return d }
 	w := &world{TB: t, store: &faultyStore{Store: s}, ids: new(tallygate.IDs)}

@@ -3,14 +3,13 @@ package ledger_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/ledger"
-	"github.com/tallygate/tallygate/store/sqlite"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 // shop is a service over a fresh store with a client.
@@ -22,15 +21,7 @@ type shop struct {
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: func() time.Time { return noon }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := enginetest.Open(t, func() time.Time { return noon })
 	if err := s.Update(t.Context(), func(tx tallygate.Tx) error {
 		return tx.InsertClient(&tallygate.Client{ID: "cl_a", Status: tallygate.ClientActive, Metadata: []byte("{}")})
 	}); err != nil {

@@ -4,16 +4,16 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
-	"github.com/tallygate/tallygate/store/sqlite"
-	"pgregory.net/rapid"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 // TestTheQueueDoesWhatItsModelDoes runs random histories against the queue over a real store and against the model, and
@@ -31,11 +31,9 @@ func TestTheQueueDoesWhatItsModelDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	dir := t.TempDir()
-	histories := 0
+	test := t
 	rapid.Check(t, func(t *rapid.T) {
-		histories++
-		m := newMachine(t, filepath.Join(dir, fmt.Sprint(histories, ".db")))
+		m := newMachine(t, func(now func() time.Time) tallygate.Store { return enginetest.Unclosed(test, now) })
 		actions := map[string]func(*rapid.T){
 			"":                   m.compare,
 			"submit":             m.submit,
@@ -70,14 +68,11 @@ type machine struct {
 	ids    *tallygate.IDs
 }
 
-func newMachine(t *rapid.T, path string) *machine {
+func newMachine(t *rapid.T, open func(now func() time.Time) tallygate.Store) *machine {
 	m := &machine{ids: new(tallygate.IDs), model: model{
 		now: newClock().Now(), types: map[string]*modelType{}, keys: map[modelKey]modelRecord{},
 	}}
-	s, err := sqlite.Open(context.Background(), sqlite.Options{Path: path, Now: func() time.Time { return m.now }, Readers: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := open(func() time.Time { return m.now })
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -2,7 +2,6 @@ package queue_test
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,7 +9,7 @@ import (
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
 	"github.com/tallygate/tallygate/queue/queuetest"
-	"github.com/tallygate/tallygate/store/sqlite"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 func newClock() *queuetest.Clock {
@@ -28,15 +27,7 @@ type world struct {
 
 func newWorld(t testing.TB, now func() time.Time, opt queue.Options) *world {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: now, Readers: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := enginetest.Open(t, now)
 	w := &world{TB: t, store: s, ids: new(tallygate.IDs)}
 	opt.IDs = w.ids
 	w.queue = queue.New(s, opt)

@@ -8,10 +8,12 @@ import (
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 func TestEndedJobsAreRemovedAfterTheirTypesTimeInBatches(t *testing.T) {
 	t.Parallel()
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, time.Now, queue.Options{})
 		counting := &countingStore{Store: w.store}
@@ -71,6 +73,7 @@ func TestEndedJobsAreRemovedAfterTheirTypesTimeInBatches(t *testing.T) {
 }
 
 func TestWhatEndedWhileTheClockWasAheadIsRemovedInItsTime(t *testing.T) {
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		ahead := 30 * time.Minute
 		w := newWorld(t, func() time.Time { return time.Now().Add(ahead) }, queue.Options{Every: time.Hour})
@@ -104,6 +107,7 @@ func TestWhatEndedWhileTheClockWasAheadIsRemovedInItsTime(t *testing.T) {
 }
 
 func TestIdempotencyRecordsAreKeptForADay(t *testing.T) {
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, time.Now, queue.Options{})
 		day := time.Now().Add(-24 * time.Hour)

@@ -11,11 +11,13 @@ import (
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/store/enginetest"
 )
 
 // inBubble runs fn in a world whose time passes by itself, and only while everybody waits.
 func inBubble(t *testing.T, fn func(w *world)) {
 	t.Helper()
+	enginetest.Prepare(t)
 	synctest.Test(t, func(t *testing.T) {
 		fn(newWorld(t, time.Now, queue.Options{Jitter: func(d time.Duration) time.Duration { return d }}))
 	})
@@ -80,6 +82,7 @@ func TestAWaitReturnsOnceTheJobHasEnded(t *testing.T) {
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
+			enginetest.Prepare(t)
 			synctest.Test(t, func(t *testing.T) {
 				w := testWorld(t)
 				w.jobType("x", nil)

@@ -53,6 +53,9 @@ fi
 step "tests, with the race detector"
 go test -race -count=1 -timeout 20m $(go list ./... | grep -v /e2e)
 
+step "what stands above the store, on PostgreSQL"
+TALLYGATE_TEST_ENGINE=postgres go test -count=1 -timeout 20m ./access ./api ./executor ./ledger ./queue
+
 step "end to end"
 go test -count=1 -timeout 20m -v ./e2e | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
 

@@ -25,15 +25,30 @@ func Postgres() bool { return os.Getenv(Variable) == "postgres" }
 // alone: what it does is heard and told by nobody.
 func Open(t testing.TB, now func() time.Time) tallygate.Store {
 	t.Helper()
-	store, err := open(t, now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := Unclosed(t, now)
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	return store
+}
+
+// Prepare starts what Open needs. Tests call it before they enter a bubble of their own time, where no server starts.
+func Prepare(t testing.TB) {
+	t.Helper()
+	if Postgres() {
+		testserver.Postgres(t)
+	}
+}
+
+// Unclosed opens a store as Open does and leaves closing it to the caller.
+func Unclosed(t testing.TB, now func() time.Time) tallygate.Store {
+	t.Helper()
+	store, err := open(t, now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return store
 }
 

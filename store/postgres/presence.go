@@ -12,6 +12,7 @@ type presence struct {
 	store *Store
 	id    string
 	nodes atomic.Int64
+	first atomic.Bool // of the living, in the order of their ids
 }
 
 func newPresence(s *Store) *presence {
@@ -42,16 +43,17 @@ func (p *presence) run() {
 // beat writes the row of this node, counts the living and measures the clock.
 func (p *presence) beat(ctx context.Context) error {
 	asked := p.store.clock.elapsed()
-	var clock, nodes int64
+	var clock, nodes, before int64
 	err := p.store.pool.QueryRow(ctx, `WITH beat AS (INSERT INTO nodes (id, seen_at, started_at) VALUES ($1, `+clockSQL+`, `+clockSQL+`)
 			ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at)
-		SELECT `+clockSQL+`, COUNT(*) FROM nodes WHERE id <> $1 AND seen_at > `+clockSQL+` - $2`,
-		p.id, absentAfter.Microseconds()).Scan(&clock, &nodes)
+		SELECT `+clockSQL+`, COUNT(*), COUNT(*) FILTER (WHERE id < $1) FROM nodes WHERE id <> $1 AND seen_at > `+clockSQL+` - $2`,
+		p.id, absentAfter.Microseconds()).Scan(&clock, &nodes, &before)
 	if err != nil {
 		return err
 	}
 	p.store.clock.heard(clock, asked)
 	p.nodes.Store(nodes + 1)
+	p.first.Store(before == 0)
 	return nil
 }
 

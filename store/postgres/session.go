@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ const (
 	askEvery       = time.Second            // whether the session lives, and whether it may lead
 	sessionTimeout = 5 * time.Second        // without a question the database ends the session
 	reconnect      = 500 * time.Millisecond // the pause after a session is lost
+	deafFor        = 10 * time.Second       // behind a pooler, before another look whether it still is one
 	quietBetween   = 10 * time.Millisecond  // tellings
 	beatEvery      = time.Second            // of a node's presence
 	absentAfter    = 5 * time.Second        // without a beat a node is no more
@@ -32,7 +34,8 @@ type State struct {
 }
 
 // session is one connection that listens for what other nodes tell and, as long as it lives, holds the lock of the
-// leader, if it got it. It needs a session of its own: behind a pooler that pools transactions nothing is heard.
+// leader, if it got it. It needs a session of its own: behind a pooler that pools transactions nothing is heard and no
+// lock is one's own, so that there the node asks now and then, and the first of those alive leads.
 type session struct {
 	store *Store
 	pg    *pgx.Conn
@@ -44,8 +47,7 @@ type session struct {
 
 func newSession(s *Store) *session { return &session{store: s, state: State{Since: time.Now()}} }
 
-// OnNews has fn called whenever other nodes may have changed something. It must not block. Without a session it is
-// called once a second.
+// OnNews has fn called whenever other nodes may have changed something, and once a second. It must not block.
 func (s *Store) OnNews(fn func()) {
 	s.session.mu.Lock()
 	defer s.session.mu.Unlock()
@@ -92,19 +94,40 @@ func (l *session) set(listening, leader bool, err error) {
 // run keeps a session up until the store closes.
 func (l *session) run() {
 	ctx := l.store.background
+	l.store.tasks.Go(l.poll)
 	told := false
 	for ctx.Err() == nil {
 		err := l.listen(ctx, &told)
-		l.set(false, false, err)
 		if ctx.Err() != nil {
 			return
 		}
+		l.set(false, false, err)
 		if !told {
 			told = true
 			l.store.log.Warn("hearing nothing of other nodes; asking once a second", "error", plain(err))
 		}
-		l.hear()
+		if errors.Is(err, errDeaf) {
+			l.leadUnheard(ctx)
+			continue
+		}
 		pause(ctx, reconnect)
+	}
+}
+
+// poll asks by itself, whatever becomes of the session.
+func (l *session) poll() {
+	for ctx := l.store.background; ctx.Err() == nil; pause(ctx, askEvery) {
+		l.hear()
+	}
+}
+
+// errDeaf is why a session that stands hears nothing.
+var errDeaf = errors.New("what other nodes tell does not come through; a pooler between that pools transactions passes none of it on")
+
+// leadUnheard has this node lead for a while, if it is the first of those alive.
+func (l *session) leadUnheard(ctx context.Context) {
+	for until := time.Now().Add(deafFor); ctx.Err() == nil && time.Now().Before(until); pause(ctx, askEvery) {
+		l.set(false, l.store.presence.first.Load(), errDeaf)
 	}
 }
 
@@ -123,9 +146,14 @@ func (l *session) listen(ctx context.Context, told *bool) error {
 		defer cancel()
 		_ = pg.Close(closing) // with it goes the leader's lock
 	}()
+	if _, err := pg.Exec(connecting, "LISTEN "+channel); err != nil {
+		return err
+	}
+	if err := l.hears(ctx, pg); err != nil {
+		return err
+	}
 	// A node that stands still, or whose machine is gone without a word, asks no more: with its session goes its lock.
-	listen := fmt.Sprintf("SET idle_session_timeout = %d; LISTEN %s", sessionTimeout.Milliseconds(), channel)
-	if _, err := pg.PgConn().Exec(connecting, listen).ReadAll(); err != nil {
+	if _, err := pg.Exec(connecting, fmt.Sprintf("SET idle_session_timeout = %d", sessionTimeout.Milliseconds())); err != nil {
 		return err
 	}
 	leader := false
@@ -137,12 +165,26 @@ func (l *session) listen(ctx context.Context, told *bool) error {
 		if *told {
 			*told = false
 			l.store.log.Info("hearing of other nodes again")
+			l.hear()
 		}
-		l.hear()
 		if err := l.wait(ctx, pg); err != nil {
 			return err
 		}
 	}
+}
+
+// hears makes sure that what is told on another connection reaches the session.
+func (l *session) hears(ctx context.Context, pg *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if _, err := l.store.pool.Exec(ctx, "NOTIFY "+channel); err != nil {
+		return err
+	}
+	_, err := pg.WaitForNotification(ctx)
+	if err != nil && ctx.Err() != nil && !pg.IsClosed() {
+		return errDeaf
+	}
+	return err
 }
 
 // ask sees whether the session lives and takes the leader's lock if it is free.
