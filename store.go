@@ -13,7 +13,8 @@ type Store interface {
 	// fn may run more than once and must have no effects outside the transaction.
 	Update(ctx context.Context, fn func(Tx) error) error
 
-	// View runs fn over one snapshot. Writing in it is an error, and so is reading once ctx has ended.
+	// View runs fn over one snapshot. Writing in it is an error, and so is reading once ctx has ended. fn may run more
+	// than once.
 	View(ctx context.Context, fn func(Tx) error) error
 
 	// Delay is how long the oldest waiting Update has waited.

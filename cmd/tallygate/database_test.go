@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/tallygate/tallygate/testserver"
+)
+
+// okCall makes a call with the operator's key that must succeed, and returns the answer.
+func okCall(t *testing.T, r running, method, path, body string) (answer map[string]any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.operatorKey)
+	req.Header.Set("Content-Type", "application/json")
+	if method == http.MethodPost {
+		req.Header.Set("Idempotency-Key", path+body)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %d %v, %v", method, path, res.StatusCode, answer, err)
+	}
+	return answer
+}
+
+// work puts a queued, a running, a succeeded and a failed job into the server, and returns the running one's ID and token and the
+// client's key.
+func work(t *testing.T, r running) (job, token, key string) {
+	t.Helper()
+	client := okCall(t, r, "POST", "/v1/clients", `{"name":"Acme"}`)["id"].(string)
+	okCall(t, r, "POST", "/v1/clients/"+client+"/credits", `{"amount":"25.00"}`)
+	key = okCall(t, r, "POST", "/v1/clients/"+client+"/api-keys", `{"name":"ci","permissions":["jobs:write","jobs:read"]}`)["key"].(string)
+	acme := r
+	acme.operatorKey = key
+	for i := range 4 {
+		okCall(t, acme, "POST", "/v1/jobs", fmt.Sprintf(`{"type":"text.stats","input":{"text":"%d"}}`, i))
+	}
+	for _, report := range []string{`/succeed {"token":%q,"result":{"n":1}}`, `/fail {"token":%q,"error":{"message":"no"},"retry":false}`, ""} {
+		lease := okCall(t, r, "POST", "/v1/worker/lease", `{"types":["text.stats"],"max":1}`)["leases"].([]any)[0].(map[string]any)
+		job, token = lease["job"].(map[string]any)["id"].(string), lease["token"].(string)
+		if path, body, ok := strings.Cut(report, " "); ok {
+			okCall(t, r, "POST", "/v1/worker/jobs/"+job+path, fmt.Sprintf(body, token))
+		}
+	}
+	return job, token, key
+}
+
+func TestAFileMovesToPostgresWithAllThatIsInIt(t *testing.T) {
+	r := startServer(t)
+	job, token, key := work(t, r)
+	url := testserver.Postgres(t).Database(t)
+
+	if got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url); got.code != exitUsage || !strings.Contains(got.stderr, "in use by another server") {
+		t.Errorf("copying a file that is served: exit %d: %s", got.code, got.stderr)
+	}
+	r.stop()
+	got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url, "--json")
+	if got.code != exitOK || !strings.Contains(got.stderr, "both sides") && !strings.Contains(got.stdout, `"live_jobs":2`) {
+		t.Fatalf("copy: exit %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+	before, after := tally(t.Context(), "", "audit", "--database", r.database), tally(t.Context(), "", "audit", "--database", url)
+	if before.code != exitOK || after.code != exitOK || before.stdout != after.stdout {
+		t.Errorf("audits differ:\n%s%s\n%s%s", before.stdout, before.stderr, after.stdout, after.stderr)
+	}
+	if got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url); got.code != exitUsage || !strings.Contains(got.stderr, "not empty") {
+		t.Errorf("copying twice: exit %d: %s", got.code, got.stderr)
+	}
+
+	r.url, r.stop = serveUntil(t, "--database", url, "--config", r.config)
+	okCall(t, r, "POST", "/v1/worker/jobs/"+job+"/succeed", fmt.Sprintf(`{"token":%q,"result":{"n":3}}`, token)) // its lease went along
+	if status := okCall(t, r, "GET", "/v1/jobs/"+job, "")["status"]; status != "succeeded" {
+		t.Errorf("the job that ran across the move has %v", status)
+	}
+	lease := okCall(t, r, "POST", "/v1/worker/lease", `{"types":["text.stats"],"max":9}`)["leases"].([]any)
+	if len(lease) != 1 {
+		t.Errorf("%d jobs can be leased, want the one that was queued", len(lease))
+	}
+	acme := r
+	acme.operatorKey = key
+	okCall(t, acme, "POST", "/v1/jobs", `{"type":"text.stats","input":{"text":"new"}}`) // numbers go on where they were
+	if jobs := okCall(t, r, "GET", "/v1/jobs", "")["data"].([]any); len(jobs) != 5 {
+		t.Errorf("%d jobs are listed, want 5", len(jobs))
+	}
+	r.stop()
+	if got := tally(t.Context(), "", "audit", "--database", url); got.code != exitOK {
+		t.Errorf("audit at the end: exit %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestACopyThatCannotBeMadeLeavesTheDatabaseEmpty(t *testing.T) {
+	r := startServer(t)
+	work(t, r)
+	url := testserver.Postgres(t).Database(t)
+	if got := tally(t.Context(), "", "copy", "--from", filepath.Join(t.TempDir(), "none.db"), "--to", url); got.code != exitUsage || !strings.Contains(got.stderr, "there is no file") {
+		t.Errorf("a file that is not there: exit %d: %s", got.code, got.stderr)
+	}
+	r.stop()
+	if got := tally(t.Context(), "", "copy", "--from", r.database, "--to", "postgres://nobody:secret@127.0.0.1:1/x"); got.code != exitUsage || strings.Contains(got.stderr, "secret") {
+		t.Errorf("a database that is not there: exit %d: %s", got.code, got.stderr)
+	}
+	_, stop := serveUntil(t, "--database", makePostgres(t, url), "--config", r.config)
+	if got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url); got.code != exitUsage || !strings.Contains(got.stderr, "nodes use the database") {
+		t.Errorf("a database that is served: exit %d: %s", got.code, got.stderr)
+	}
+	stop()
+}
+
+// makePostgres initialises the database.
+func makePostgres(t *testing.T, url string) string {
+	t.Helper()
+	if got := tally(t.Context(), "", "init", "--database", url); got.code != exitOK {
+		t.Fatalf("init: exit %d: %s", got.code, got.stderr)
+	}
+	return url
+}
+
+func TestMigratePrintsWhatIsMissingAndAppliesIt(t *testing.T) {
+	url := testserver.Postgres(t).Database(t)
+	printed := tally(t.Context(), "", "migrate", "--print", "--database", url)
+	if printed.code != exitOK || !regexp.MustCompile(`(?s)^BEGIN;.*CREATE TABLE jobs .*COMMIT;\n$`).MatchString(printed.stdout) {
+		t.Errorf("print: exit %d: %.200s", printed.code, printed.stdout)
+	}
+	if got := tally(t.Context(), "", "audit", "--database", url); got.code == exitOK || !strings.Contains(got.stderr, "tallygate migrate") {
+		t.Errorf("an audit without a schema: exit %d: %s", got.code, got.stderr)
+	}
+	for _, want := range []string{"applied", "was there"} {
+		got := tally(t.Context(), "", "migrate", "--database", url)
+		if got.code != exitOK || !strings.Contains(got.stdout, want) {
+			t.Errorf("migrate: exit %d: %s%s; want %q", got.code, got.stdout, got.stderr, want)
+		}
+	}
+	if got := tally(t.Context(), "", "migrate", "--print", "--database", url); got.code != exitOK || got.stdout != "" {
+		t.Errorf("nothing is missing, but printed: %s", got.stdout)
+	}
+	if got := tally(t.Context(), "", "migrate", "--database", "file.db"); got.code != exitUsage {
+		t.Errorf("migrate of a file: exit %d", got.code)
+	}
+}
+
+func TestNoPasswordIsShown(t *testing.T) {
+	for _, url := range []string{"postgres://u:hunter2@h/x", "postgres://h/x?user=u&password=hunter2", "postgres://u:hunter2@h/%zz"} {
+		if shown := shownDatabase(url); strings.Contains(shown, "hunter2") {
+			t.Errorf("%s is shown as %s", url, shown)
+		}
+		got := tally(t.Context(), "", "init", "--database", strings.Replace(url, "@h", "@127.0.0.1:1", 1))
+		if got.code == exitOK || strings.Contains(got.stdout+got.stderr, "hunter2") {
+			t.Errorf("init: exit %d: %s", got.code, got.stderr)
+		}
+	}
+}
