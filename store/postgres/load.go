@@ -148,7 +148,7 @@ func load(ctx context.Context, tx pgx.Tx, from store.Source, table string, progr
 	source.told = func(done int64) { progress(table, done, all) }
 	copied, err := tx.CopyFrom(ctx, pgx.Identifier{table}, columns, source)
 	cancel()
-	for range source.rows { //nolint:revive // whoever reads the file must end before it is read again
+	for range source.rows { // whoever reads the file must end before it is read again
 	}
 	if err != nil {
 		return err

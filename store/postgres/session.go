@@ -38,7 +38,6 @@ type State struct {
 // lock is one's own, so that there the node asks now and then, and the first of those alive leads.
 type session struct {
 	store *Store
-	pg    *pgx.Conn
 
 	mu    sync.Mutex
 	state State

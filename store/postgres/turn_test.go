@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/store"
@@ -338,4 +339,27 @@ func TestACommitOfUnknownOutcomeIsTold(t *testing.T) {
 	if through.writer.uncertain {
 		t.Error("still uncertain after a commit")
 	}
+}
+
+// TestANodeThatStandsStillWhileItSendsLosesItsTurn: the database waits without end for the rest of a batch whose
+// beginning took the lock.
+func TestANodeThatStandsStillWhileItSendsLosesItsTurn(t *testing.T) {
+	s := nodes(t, 1)[0]
+	pg, err := pgconn.Connect(t.Context(), s.config.ConnString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	still := pg.StartPipeline(t.Context())
+	for _, sql := range []string{"BEGIN", beginSQL, "SELECT value, turn FROM counters WHERE name = 'event' FOR UPDATE"} {
+		still.SendQueryParams(sql, nil, nil, nil, nil)
+	}
+	if err := still.Flush(); err != nil { // and no Sync
+		t.Fatal(err)
+	}
+	for range 4 { // until the lock is taken
+		if _, err := still.GetResults(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	addClient(t, s, "cl_a")
 }
