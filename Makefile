@@ -7,7 +7,7 @@ LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check fuzz soak bench
+.PHONY: help build demo cluster test check fuzz soak bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ build: ## compile ./bin/tallygate
 
 demo: build ## build, then show the whole thing: server, client, three job types, receipts (Ctrl-C ends it)
 	./bin/tallygate demo $(ARGS)
+
+cluster: build ## two nodes, PostgreSQL with a standby, Redis, a balancer, and what to try (Ctrl-C ends it); ARGS=--once for a check
+	$(GO) build -o bin/cluster ./examples/cluster
+	./bin/cluster $(ARGS)
 
 test: ## everything: install what is missing, check, unit, race, model, fuzz, end to end
 	./scripts/test.sh

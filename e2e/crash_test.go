@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -52,57 +53,92 @@ func seed(t *testing.T) uint64 {
 // told them. Between a kill and the next start damage may do what a crash can do to the files.
 func killUnderLoad(t *testing.T, kills int, damage func(*server, *rand.Rand)) {
 	s := serve(t, setup{listen: freeAddress(t)})
-	l := newLoad(t, s)
+	b := newLoad(t, s).begin(t)
+	for range kills {
+		b.goOn(t)
+		b.down()
+		s.kill()
+		damage(s, b.random)
+		s.audit()
+		s.start()
+		b.back()
+		b.holdsServerToItsWord()
+		if t.Failed() {
+			break
+		}
+	}
+	b.end(t)
+	s.audit()
+	b.accounts()
+	s.stop()
+	s.audit()
+	t.Logf("%s, %d kills", b, kills)
+}
+
+// busy is a load at work.
+type busy struct {
+	*load
+	random                   *rand.Rand
+	clients, workers         sync.WaitGroup
+	stopClients, stopWorkers chan struct{}
+}
+
+// begin sets the clients and workers to work. What they choose follows from the test's seed.
+func (l *load) begin(t *testing.T) *busy {
+	t.Helper()
 	chosen := seed(t)
-	random := rand.New(rand.NewPCG(chosen, 0))
 	source := uint64(0)
 	next := func() *rand.Rand {
 		source++
 		return rand.New(rand.NewPCG(chosen, source))
 	}
-	var clients, workers sync.WaitGroup
-	stopClients, stopWorkers := make(chan struct{}), make(chan struct{})
+	b := &busy{load: l, random: rand.New(rand.NewPCG(chosen, 0)), stopClients: make(chan struct{}), stopWorkers: make(chan struct{})}
 	for i, c := range l.clients {
 		for thread := range 2 {
 			r := next()
-			clients.Go(func() { l.submits(c, strconv.Itoa(i)+"-"+strconv.Itoa(thread), r, stopClients) })
+			b.clients.Go(func() { l.submits(c, strconv.Itoa(i)+"-"+strconv.Itoa(thread), r, b.stopClients) })
 		}
 	}
 	for range 3 {
 		r := next()
-		workers.Go(func() { l.works(r, stopWorkers) })
+		b.workers.Go(func() { l.works(r, b.stopWorkers) })
 	}
-	for range kills {
-		l.target.Store(l.events.Load() + 100 + random.Int64N(500))
-		until(t, "the load goes on", func() bool {
-			select {
-			case <-l.due:
-				return true
-			default:
-				return false
-			}
-		})
-		l.down()
-		s.kill()
-		damage(s, random)
-		s.audit()
-		s.start()
-		l.back()
-		l.holdsServerToItsWord()
-		if t.Failed() {
-			break
+	return b
+}
+
+// goOn waits until some more has been done.
+func (b *busy) goOn(t *testing.T) {
+	t.Helper()
+	b.target.Store(b.events.Load() + 100 + b.random.Int64N(500))
+	until(t, "the load goes on", func() bool {
+		select {
+		case <-b.due:
+			return true
+		default:
+			return false
 		}
-	}
-	close(stopClients)
-	clients.Wait()
-	until(t, "everything that was accepted has ended", func() bool { return l.idle() })
-	close(stopWorkers)
-	workers.Wait()
-	s.audit()
-	l.accounts()
-	s.stop()
-	s.audit()
-	t.Logf("%d jobs, %d of them submitted without a word back, %d top-ups, %d kills", len(l.numbers), len(l.unknown), len(l.topUps), kills)
+	})
+}
+
+// succeed waits until so many more requests have succeeded.
+func (b *busy) succeed(t *testing.T, more int64) {
+	t.Helper()
+	enough := b.served.Load() + more
+	until(t, "requests succeed", func() bool { return b.served.Load() >= enough })
+}
+
+// end has the clients come to an end, then, once everything that was accepted has ended, the workers.
+func (b *busy) end(t *testing.T) {
+	t.Helper()
+	close(b.stopClients)
+	b.clients.Wait()
+	until(t, "everything that was accepted has ended", b.idle)
+	close(b.stopWorkers)
+	b.workers.Wait()
+}
+
+func (b *busy) String() string {
+	return fmt.Sprintf("%d jobs, %d of them submitted without a word back, %d top-ups", len(b.numbers), len(b.unknown), len(b.topUps))
 }
 
 // idle reports whether no job waits or runs.
@@ -126,7 +162,7 @@ func (l *load) holdsServerToItsWord() {
 	clear(l.touched)
 	l.mu.Unlock()
 	for id, k := range told {
-		a := l.op.get("/v1/jobs/" + id)
+		a := l.asks("/v1/jobs/" + id)
 		if a.status != http.StatusOK {
 			l.t.Errorf("the job of submit %s was acknowledged: %s", k.number, a)
 			continue
@@ -138,6 +174,15 @@ func (l *load) holdsServerToItsWord() {
 			l.t.Errorf("job %s was acknowledged as %s for %d, after the crash it is %s for %d", id, k.status, k.charge, status, charge)
 		}
 	}
+}
+
+// asks reads, once the store can be read.
+func (l *load) asks(path string) (a answer) {
+	until(l.t, path+" is answered", func() bool {
+		a = l.through(l.op).get(path)
+		return a.status != http.StatusInternalServerError && a.status != http.StatusServiceUnavailable
+	})
+	return a
 }
 
 // accounts compares what the server has at the end with the load's own record, job by job and line by line.

@@ -9,17 +9,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
-// load is what clients and workers do to a server that is killed under them, and the record of what they were told.
+// load is what clients and workers do to servers that are killed under them, and the record of what they were told.
 // Nothing in it waits for time: it goes as fast as it is answered.
 type load struct {
 	t       *testing.T
-	server  *server
+	servers []*server // over one database; requests go to each in turn
+	turn    atomic.Uint64
 	op      caller
 	worker  worker
 	clients []customer
 
+	served atomic.Int64 // requests that succeeded
 	events atomic.Int64 // requests begun and answers received
 	target atomic.Int64 // of events; then due is told
 	due    chan struct{}
@@ -34,6 +37,7 @@ type load struct {
 	refused  map[string]bool // numbers of submits that were refused
 	credited map[string]int64
 	topUps   map[string]bool
+	held     map[string][]*holding // of each job, as the workers were told
 }
 
 // known is what the load was told of a job.
@@ -59,15 +63,19 @@ type seen struct {
 func (j seen) ended() bool { return j.Status != "queued" && j.Status != "running" }
 
 // loaded is the job type of the load. Its leases are short, so that those that a crash loses come back soon.
-const loaded = "loaded"
+const (
+	loaded      = "loaded"
+	loadedLease = 2 * time.Second
+)
 
-func newLoad(t *testing.T, s *server) *load {
+func newLoad(t *testing.T, servers ...*server) *load {
 	t.Helper()
-	s.define(t, loaded, pullType(object{"max_attempts": 3, "lease": "2s", "cancel_charge": "base"}))
+	s := servers[0]
+	s.define(t, loaded, pullType(object{"max_attempts": 3, "lease": loadedLease.String(), "cancel_charge": "base"}))
 	l := &load{
-		t: t, server: s, op: s.operator(t), worker: s.newWorker(t), due: make(chan struct{}, 1), up: make(chan struct{}),
+		t: t, servers: servers, op: s.operator(t), worker: s.newWorker(t), due: make(chan struct{}, 1), up: make(chan struct{}),
 		jobs: map[string]*known{}, touched: map[string]bool{}, numbers: map[string]string{}, unknown: map[string]bool{},
-		refused: map[string]bool{}, credited: map[string]int64{}, topUps: map[string]bool{},
+		refused: map[string]bool{}, credited: map[string]int64{}, topUps: map[string]bool{}, held: map[string][]*holding{},
 	}
 	close(l.up)
 	for range 3 {
@@ -105,15 +113,30 @@ func (l *load) event() {
 	}
 }
 
+// through is the caller at the server whose turn it is.
+func (l *load) through(c caller) caller {
+	c.server = l.servers[l.turn.Add(1)%uint64(len(l.servers))]
+	return c
+}
+
 // once makes one request. ok is false where no answer came.
 func (l *load) once(c caller, path string, body any, header ...string) (a answer, ok bool) {
 	l.event()
-	a, err := c.try(http.MethodPost, path, body, header...)
+	a, err := l.through(c).try(http.MethodPost, path, body, header...)
 	if err != nil {
 		l.await()
 		return a, false
 	}
 	l.event()
+	switch code := a.header.Get("X-Error-Code"); {
+	case a.status == http.StatusOK:
+		l.served.Add(1)
+	case a.status == http.StatusBadRequest:
+	case code == "DATABASE_ERROR", code == "SERVICE_UNAVAILABLE":
+		l.await()
+	default:
+		l.t.Errorf("%s", a)
+	}
 	return a, true
 }
 
@@ -279,8 +302,9 @@ func (l *load) cancels(c customer) {
 
 // report is what a worker says of a lease, and what that settles.
 type report struct {
-	body  object
-	units int64
+	body    object
+	units   int64
+	holding *holding
 }
 
 // works is one thread of a worker: it leases, beats and reports until stop is closed.
@@ -297,18 +321,21 @@ func (l *load) works(random *rand.Rand, stop <-chan struct{}) {
 		}
 		var got struct {
 			Leases []struct {
-				Token string
-				Job   seen
+				Token   string
+				Expires time.Time `json:"expires_at"`
+				Job     seen
 			}
 		}
 		l.into(a, &got)
 		var batch []report
 		for _, lease := range got.Leases {
 			l.heard(lease.Job)
+			h := l.holds(lease.Job.ID, lease.Expires)
 			if random.IntN(5) == 0 {
-				l.once(l.worker.caller, "/v1/worker/jobs/"+lease.Job.ID+"/heartbeat", object{"token": lease.Token, "progress": 0.5, "logs": []string{"half"}})
+				l.beats(lease.Job.ID, lease.Token, h)
 			}
 			if r, ok := reportOn(lease.Job.ID, lease.Token, random); ok {
+				r.holding = h
 				batch = append(batch, r)
 			}
 		}
@@ -348,6 +375,7 @@ func (l *load) reports(batch []report) {
 	var bodies []object
 	for _, r := range batch {
 		bodies = append(bodies, r.body)
+		r.holding.reports(time.Now())
 	}
 	a := l.untilKnown(l.worker.caller, "/v1/worker/report", object{"reports": bodies})
 	var said struct {

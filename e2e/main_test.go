@@ -1,5 +1,5 @@
 // Package e2e drives the tallygate binary as its users do, by processes, files, signals and HTTP. It imports nothing of
-// the project: what it knows is what the project promises.
+// the project but the servers that tests start: what it knows is what the project promises.
 package e2e
 
 import (
@@ -16,6 +16,7 @@ const (
 	raceVariable  = "TALLYGATE_E2E_RACE" // 1: build the binary with the race detector
 	killsVariable = "TALLYGATE_KILLS"    // how often the server is killed under load
 	seedVariable  = "TALLYGATE_SEED"     // of what is random; one that failed can be run again
+	longVariable  = "TALLYGATE_LONG"     // 1: the long forms of what takes minutes, with bounds that a quiet machine keeps
 )
 
 // binary is the tallygate under test.

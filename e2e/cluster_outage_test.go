@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallygate/tallygate/testserver"
+)
+
+// outage is how long the database is away.
+func outage() time.Duration { return either(2*time.Second, 20*time.Second) }
+
+// TestOutageOfPostgresIsToldAsSuch: while the database is away nobody is let in, and nobody is told that their key is
+// wrong or that a thing is not there; then the load goes on, and nothing that was acknowledged is lost.
+func TestOutageOfPostgresIsToldAsSuch(t *testing.T) {
+	t.Parallel()
+	pg := testserver.NewPostgres(t, testserver.PostgresOptions{})
+	c := serveCluster(t, pg.Database(t), 3, lenient)
+	op := c.nodes[0].operator(t)
+	unknown := prepare(t, setup{}).operatorKey
+	b := c.beginLoad()
+	id := b.load.clients[0].newestJob()
+	c.faults(b, 1, func() {
+		b.down()
+		pg.Stop("fast")
+		over := time.Now().Add(outage())
+		var callers sync.WaitGroup
+		for _, s := range c.nodes {
+			client, w := b.load.clients[0].at(s), b.worker.at(s)
+			for _, ask := range []func() (answer, error){
+				func() (answer, error) { return client.try(http.MethodGet, "/v1/account", nil) },
+				func() (answer, error) { return client.try(http.MethodGet, "/v1/jobs/"+id, nil) },
+				func() (answer, error) { return client.try(http.MethodPost, "/v1/jobs", submission("away")) },
+				func() (answer, error) {
+					return client.try(http.MethodPost, "/v1/jobs", submission("away"), "Idempotency-Key", "away")
+				},
+				func() (answer, error) { return client.try(http.MethodPost, "/v1/run/"+loaded+"?wait=1s", object{}) },
+				func() (answer, error) {
+					return w.try(http.MethodPost, "/v1/worker/lease", object{"types": []string{loaded}, "wait": "10s"})
+				},
+				func() (answer, error) { return op.at(s).try(http.MethodGet, "/v1/clients", nil) },
+				func() (answer, error) { return s.as(t, unknown).try(http.MethodGet, "/v1/account", nil) },
+			} {
+				callers.Go(func() {
+					pace := time.NewTicker(50 * time.Millisecond)
+					defer pace.Stop()
+					for n := 0; n == 0 || time.Now().Before(over); n++ {
+						<-pace.C
+						a, err := ask()
+						if code := a.header.Get("X-Error-Code"); err != nil || (code != "DATABASE_ERROR" && code != "SERVICE_UNAVAILABLE") {
+							t.Errorf("without a database: %s, %v", a, err)
+							return
+						}
+					}
+				})
+			}
+			s.as(t, "").get("/healthz").ok()
+			s.as(t, "nonsense").get("/v1/account").refused("AUTHENTICATION_FAILED")
+		}
+		callers.Wait()
+		pg.Start()
+		b.back()
+	})
+	c.judge(b)
+}
+
+// newestJob waits until the client has a job, and returns its ID.
+func (c customer) newestJob() (id string) {
+	c.t.Helper()
+	until(c.t, "there is a job", func() bool {
+		for _, job := range c.get("/v1/jobs?limit=1").ok().list("data") {
+			id = job.text("id")
+		}
+		return id != ""
+	})
+	return id
+}
+
+// TestPrintedRetryFunctionOutlivesAnOutageOfPostgres: who calls while the database comes back gets through, and pays
+// once.
+func TestPrintedRetryFunctionOutlivesAnOutageOfPostgres(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, l language) {
+		const callers, times = 10, 20
+		pg := testserver.NewPostgres(t, testserver.PostgresOptions{})
+		c := serveCluster(t, pg.Database(t), 2, setup{})
+		c.nodes[0].define(t, metered, pullType())
+		client := c.nodes[0].newClient(t, "1000", unbounded)
+		done := make(chan []string, 1)
+		go func() {
+			defer close(done) // also where a call has failed the test
+			done <- l.submits(t, c.nodes[1].url, client, callers, times)
+		}()
+		until(t, "a part of the jobs is there", func() bool { return client.jobsSoFar() >= callers*times/4 })
+		pg.Restart()
+		until(t, "half of the jobs are there", func() bool { return client.jobsSoFar() >= callers*times/2 })
+		pg.Kill()
+		pg.Start()
+		jobs := <-done
+		pg.Stop("fast")
+		<-time.After(outage())
+		pg.Start()
+		paidOnce(t, client, append(jobs, l.submits(t, c.nodes[0].url, client, callers, 2)...))
+		c.audit()
+	})
+}
