@@ -58,7 +58,7 @@ func (a answer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 // capture sends one request of a load by itself and keeps the whole answer,
 // without what an HTTP server writes of its own accord.
 func capture(ctx context.Context, w workload) (answer, error) {
-	made, err := w.Request.compile(w.Address)
+	made, err := w.Request.compile(w.address(0))
 	if err != nil {
 		return answer{}, err
 	}
@@ -66,7 +66,7 @@ func capture(ctx context.Context, w workload) (answer, error) {
 	if len(w.Keys) > 0 {
 		key = w.Keys[0]
 	}
-	line, err := dial(ctx, w.Address)
+	line, err := dial(ctx, w.address(0))
 	if err != nil {
 		return answer{}, err
 	}

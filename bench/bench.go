@@ -5,7 +5,8 @@
 // are not.
 //
 // It speaks to the server by HTTP alone, as a client, an operator and a worker
-// do. A load that meets an answer it does not expect, or leaves a balance that
+// do; where the database is PostgreSQL's, it makes one for each server, looks at
+// its statistics, and drops it. A load that meets an answer it does not expect, or leaves a balance that
 // does not add up, is a failure and never a speed.
 package bench
 
@@ -23,6 +24,8 @@ import (
 // Options says what Run measures. Zero values stand for the defaults.
 type Options struct {
 	Binary      string        // the tallygate executable
+	Database    string        // postgres://… of a server to make databases on; default: SQLite files
+	Nodes       int           // server processes that share a PostgreSQL database; default 1
 	Dir         string        // where the fresh databases go; default: the system's folder for temporary files
 	Rounds      int           // default 3
 	Duration    time.Duration // of each measured phase; default 5s
@@ -31,7 +34,10 @@ type Options struct {
 	Queued      int           // in a deep queue; default 1,000,000
 	Stored      int           // finished jobs in the scenario "stored"; 0 leaves it out
 	Rate        float64       // jobs per second in the scenario "whole"; default 200
-	Only        []string      // names of scenarios; default: all
+	Hold        time.Duration // of the scenario "snapshot"; default 1m
+	Only        []string      // names of scenarios; default: all that need not be asked for
+	Peer        string        // what to measure beside it on the same server: "river", or nothing
+	PeerBinary  string        // its executable; default: built from the checkout
 	MakeKey     func() string // makes a well-formed API key that no server knows; "refuse-unknown" needs it
 	Keep        bool          // leave the databases in Dir
 	Progress    io.Writer     // a line per phase, and a moving one on a terminal
@@ -45,6 +51,7 @@ func (o Options) withDefaults() (Options, error) {
 			*value = fallback
 		}
 	}
+	set(&o.Nodes, 1)
 	set(&o.Rounds, 3)
 	set(&o.Connections, 64)
 	set(&o.Jobs, 100_000)
@@ -55,13 +62,20 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Rate == 0 {
 		o.Rate = 200
 	}
+	if o.Hold == 0 {
+		o.Hold = time.Minute
+	}
 	switch {
 	case o.Binary == "":
 		return o, errors.New("bench: the path of the tallygate executable is missing")
-	case min(o.Rounds, o.Connections, o.Jobs, o.Queued) < 1 || o.Stored < 0:
-		return o, errors.New("bench: rounds, connections and jobs cannot be negative")
-	case o.Duration < 0 || o.Rate < 0:
-		return o, errors.New("bench: duration and rate cannot be negative")
+	case min(o.Rounds, o.Connections, o.Jobs, o.Queued, o.Nodes) < 1 || o.Stored < 0:
+		return o, errors.New("bench: rounds, connections, nodes and jobs cannot be negative")
+	case o.Duration < 0 || o.Rate < 0 || o.Hold < 0:
+		return o, errors.New("bench: duration, rate and hold cannot be negative")
+	case o.Peer != "" && o.Peer != river:
+		return o, &Misuse{fmt.Errorf("bench: there is no peer %q", o.Peer), "say " + river}
+	case o.Database == "" && (o.Nodes > 1 || o.Peer != "" || slices.Contains(o.Only, "snapshot")):
+		return o, &Misuse{errors.New("bench: several nodes, a peer and the scenario snapshot need a PostgreSQL"), "name it with --database postgres://…"}
 	}
 	for _, name := range o.Only {
 		if !slices.Contains(Scenarios(), name) {
@@ -94,16 +108,32 @@ func Run(ctx context.Context, opt Options) (Report, error) {
 		return Report{}, err
 	}
 	s := &session{Options: opt, folder: folder, progress: newProgress(opt.Progress)}
-	defer s.close()
 	s.report = Report{
 		Started:     time.Now().UTC().Truncate(time.Second),
 		Rounds:      opt.Rounds,
 		Seconds:     opt.Duration.Seconds(),
 		Connections: opt.Connections,
+		Nodes:       opt.Nodes,
 		Machine:     Machine{System: runtime.GOOS + "/" + runtime.GOARCH, Processors: runtime.NumCPU(), SyncMS: span(syncTime(folder)).milliseconds()},
 	}
-	if opt.Keep {
-		s.progress.say("the databases stay in " + folder)
+	err = s.run(ctx)
+	return s.report, errors.Join(err, s.close())
+}
+
+func (s *session) run(ctx context.Context) (err error) {
+	switch {
+	case s.Database != "":
+		if s.host, err = reach(ctx, s.Database); err != nil {
+			return err
+		}
+		s.report.Database = &s.host.Database
+	case s.Keep:
+		s.progress.say("the databases stay in " + s.folder)
+	}
+	if s.Peer != "" {
+		if s.peer, err = s.newPeer(ctx); err != nil {
+			return err
+		}
 	}
 	for _, g := range groups() {
 		s.try(ctx, g)
@@ -112,7 +142,7 @@ func Run(ctx context.Context, opt Options) (Report, error) {
 			break
 		}
 	}
-	return s.report, errors.Join(s.failed...)
+	return errors.Join(s.failed...)
 }
 
 // syncTime is the median time that 4 KiB take to reach the disk: the floor of

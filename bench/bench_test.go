@@ -43,9 +43,9 @@ func quick(t *testing.T, only ...string) Options {
 
 func TestEveryScenarioReports(t *testing.T) {
 	opt := quick(t)
-	if runtime.GOOS != "linux" {
-		opt.Only = slices.DeleteFunc(Scenarios(), func(name string) bool { return name == "memory" })
-	}
+	opt.Only = slices.DeleteFunc(Scenarios(), func(name string) bool {
+		return name == "snapshot" || runtime.GOOS != "linux" && (name == "memory" || name == "idle")
+	})
 	report, err := Run(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
@@ -123,6 +123,10 @@ func TestRunRefusesWhatItCannotDo(t *testing.T) {
 		{Binary: "x", Only: []string{"no-such"}},
 		{Binary: "x", Rounds: -1},
 		{Binary: "x", Duration: -1},
+		{Binary: "x", Nodes: 2},
+		{Binary: "x", Peer: "river"},
+		{Binary: "x", Only: []string{"snapshot"}},
+		{Binary: "x", Database: "postgres://localhost", Peer: "no-such"},
 	} {
 		opt.Dir = t.TempDir()
 		if _, err := Run(t.Context(), opt); err == nil {

@@ -35,15 +35,21 @@ func TestMain(m *testing.M) {
 
 func fakeCommand(ctx context.Context, line string) error {
 	switch {
-	case strings.HasPrefix(line, "init --database "):
+	case strings.HasPrefix(line, "init --json"):
 		fmt.Println(`{"operator_key":"` + fakeOperator + `"}`)
 		return nil
-	case strings.HasPrefix(line, "serve --listen 127.0.0.1:0 --database "):
+	case strings.HasPrefix(line, "serve --listen 127.0.0.1:0 --config "):
 		return serveFake(ctx)
 	case line == "bench --bare":
 		return Bare(ctx, os.Stdin, os.Stdout)
 	case line == "bench --load -":
 		return Load(ctx, os.Stdin, os.Stdout)
+	case strings.HasPrefix(line, "insert -connections 4 ") || line == "drain -jobs 1500":
+		if os.Getenv(peerVariable) == "" {
+			return fmt.Errorf("%s is not set", peerVariable)
+		}
+		fmt.Println(`{"version":"v0","done":1000,"per_second":100,"p50_ms":1,"p99_ms":2}`)
+		return nil
 	}
 	return fmt.Errorf("unknown command: %s", line)
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,7 +17,7 @@ import (
 // it from its standard input.
 type workload struct {
 	Kind        loadKind `json:"kind"`
-	Address     string   `json:"address"`
+	Addresses   []string `json:"addresses"` // of the nodes; the connections take them in turn
 	Connections int      `json:"connections"`
 	Warmup      span     `json:"warmup"`   // before the clock starts
 	Duration    span     `json:"duration"` // of the measured window after it
@@ -39,6 +40,9 @@ const (
 	loadWhole    loadKind = "whole"    // a steady rate of submits and a worker
 	loadLeases   loadKind = "leases"   // one lease at a time, and its success
 	loadTurns    loadKind = "turns"    // a busy worker; now and then another client's job
+	loadStarts   loadKind = "starts"   // a worker that waits; now and then a job
+	loadIdle     loadKind = "idle"     // workers that wait for jobs that do not come
+	loadSteady   loadKind = "steady"   // submits and workers, both as fast as they are answered
 )
 
 // A measure is what a load found; what the load process writes to its standard
@@ -49,6 +53,7 @@ type measure struct {
 	Sent      int64         `json:"sent"`     // counters used
 	Elapsed   span          `json:"elapsed"`
 	Latency   latency       `json:"latency"`
+	Parts     []part        `json:"parts,omitempty"` // of a steady load's window, each as long as the next
 	Statuses  map[int]int64 `json:"statuses,omitempty"`
 	Impatient int64         `json:"impatient"` // 429 and 503 without Retry-After
 	Faults    int64         `json:"faults"`
@@ -109,6 +114,9 @@ func Load(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 func (w workload) run(ctx context.Context) (measure, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if len(w.Addresses) == 0 {
+		return measure{}, errors.New("no address")
+	}
 	w.Connections = max(w.Connections, 1)
 	if len(w.Keys) == 0 {
 		w.Keys = []string{""}
@@ -124,9 +132,21 @@ func (w workload) run(ctx context.Context) (measure, error) {
 		return runLeases(ctx, w)
 	case loadTurns:
 		return runTurns(ctx, w)
+	case loadStarts:
+		return runStarts(ctx, w)
+	case loadIdle:
+		return runIdle(ctx, w)
+	case loadSteady:
+		return runSteady(ctx, w)
 	}
 	return measure{}, fmt.Errorf("unknown kind %q", w.Kind)
 }
+
+// address is the n-th connection's node.
+func (w *workload) address(n int) string { return w.Addresses[n%len(w.Addresses)] }
+
+// farthest is a node that the first connection does not use, if there is one.
+func (w *workload) farthest() string { return w.address(len(w.Addresses) - 1) }
 
 // A tally is what one connection counts.
 type tally struct {
@@ -225,7 +245,7 @@ func dialAll(ctx context.Context, w *workload) ([]*wire, error) {
 	wires := make([]*wire, w.Connections)
 	for i := range wires {
 		var err error
-		if wires[i], err = dial(ctx, w.Address); err != nil {
+		if wires[i], err = dial(ctx, w.address(i)); err != nil {
 			return nil, err
 		}
 	}

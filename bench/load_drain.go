@@ -17,7 +17,7 @@ func runDrain(ctx context.Context, w workload) (measure, error) {
 	pullers := make([]*puller, w.Connections)
 	for i := range pullers {
 		var err error
-		if pullers[i], err = newPuller(ctx, w.Address, w.Worker); err != nil {
+		if pullers[i], err = newPuller(ctx, w.address(i), w.Worker); err != nil {
 			return measure{}, err
 		}
 		defer pullers[i].line.hangUp()
@@ -81,7 +81,7 @@ func (d *drain) pull(ctx context.Context, p *puller, t *tally) error {
 // runLeases takes one lease at a time, Count of them, and times the lease
 // alone; each job is then reported as succeeded. The first tenth warms up.
 func runLeases(ctx context.Context, w workload) (measure, error) {
-	p, err := newPuller(ctx, w.Address, w.Worker)
+	p, err := newPuller(ctx, w.address(0), w.Worker)
 	if err != nil {
 		return measure{}, err
 	}

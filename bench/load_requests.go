@@ -11,7 +11,7 @@ import (
 const patience = 60 * time.Second
 
 func runRequests(ctx context.Context, w workload) (measure, error) {
-	made, err := w.Request.compile(w.Address)
+	made, err := w.Request.compile(w.address(0))
 	if err != nil {
 		return measure{}, err
 	}

@@ -55,7 +55,7 @@ func TestClosedLoadCountsWhatTheServerSaw(t *testing.T) {
 	}))
 	defer server.Close()
 	m, err := measured(t, workload{
-		Kind: loadRequests, Address: address(server), Connections: 3, First: 100,
+		Kind: loadRequests, Addresses: []string{address(server)}, Connections: 3, First: 100,
 		Warmup: span(5 * time.Millisecond), Duration: span(100 * time.Millisecond), Expect: 200,
 		Keys: []string{"a", "b"},
 		Request: request{Method: "POST", Path: "/", Body: `{{n}}`,
@@ -85,7 +85,7 @@ func TestOpenLoadLeavesNothingOut(t *testing.T) {
 	}))
 	defer server.Close()
 	m, err := measured(t, workload{
-		Kind: loadRequests, Address: address(server), Connections: 1, Rate: 1000, Duration: span(20 * time.Millisecond),
+		Kind: loadRequests, Addresses: []string{address(server)}, Connections: 1, Rate: 1000, Duration: span(20 * time.Millisecond),
 		Expect: 200, Request: request{Method: "GET", Path: "/"},
 	})
 	if err != nil || m.check() != nil {
@@ -112,7 +112,7 @@ func TestUnexpectedAnswersFailALoad(t *testing.T) {
 	} {
 		server := httptest.NewServer(c.serve)
 		m, err := measured(t, workload{
-			Kind: loadRequests, Address: address(server), Connections: 2, Duration: span(20 * time.Millisecond),
+			Kind: loadRequests, Addresses: []string{address(server)}, Connections: 2, Duration: span(20 * time.Millisecond),
 			Expect: 200, Tolerate: 404, Request: request{Method: "GET", Path: "/"},
 		})
 		server.Close()
@@ -130,7 +130,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	defer server.Close()
 	for _, rate := range []string{"0", "1000"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		description := `{"kind":"requests","address":"` + address(server) + `","connections":2,"rate":` + rate + `,"warmup":"0s","duration":"1h","pause":"0s",
+		description := `{"kind":"requests","addresses":["` + address(server) + `"],"connections":2,"rate":` + rate + `,"warmup":"0s","duration":"1h","pause":"0s",
 			"expect":200,"request":{"method":"GET","path":"/"},"worker":{"wait":"0s"}}`
 		if err := Load(ctx, strings.NewReader(description), io.Discard); err == nil {
 			t.Errorf("rate %s: no error", rate)
@@ -143,7 +143,7 @@ func TestRefusalsWithoutRetryAfterFailALoad(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(429) }))
 	defer server.Close()
 	m, err := measured(t, workload{
-		Kind: loadRequests, Address: address(server), Connections: 1, Duration: span(time.Millisecond),
+		Kind: loadRequests, Addresses: []string{address(server)}, Connections: 1, Duration: span(time.Millisecond),
 		Expect: 429, Request: request{Method: "GET", Path: "/"},
 	})
 	if err != nil {
@@ -155,7 +155,7 @@ func TestRefusalsWithoutRetryAfterFailALoad(t *testing.T) {
 }
 
 func TestLoadRefusesWhatItCannotRun(t *testing.T) {
-	for _, description := range []string{"", "{}", `{"kind":"no-such"}`, `{"kind":"requests","address":"127.0.0.1:1"}`} {
+	for _, description := range []string{"", "{}", `{"kind":"no-such"}`, `{"kind":"requests","addresses":["127.0.0.1:1"]}`} {
 		if err := Load(t.Context(), strings.NewReader(description), io.Discard); err == nil {
 			t.Errorf("%q: no error", description)
 		}
@@ -176,7 +176,7 @@ func TestWorkersRefuseABrokenProtocol(t *testing.T) {
 			}
 			io.WriteString(w, report)
 		}))
-		_, err := measured(t, workload{Kind: loadDrain, Address: address(server), Connections: 2, Count: 100, Worker: worker{Max: 1}})
+		_, err := measured(t, workload{Kind: loadDrain, Addresses: []string{address(server)}, Connections: 2, Count: 100, Worker: worker{Max: 1}})
 		server.Close()
 		if err == nil {
 			t.Errorf("%s: no error", name)
@@ -193,7 +193,7 @@ func TestBareGivesTheAnswerThatWasCaptured(t *testing.T) {
 		io.WriteString(w, strings.Repeat("x", 5000))
 	}))
 	defer real.Close()
-	w := workload{Address: address(real), Request: request{Method: "GET", Path: "/"}}
+	w := workload{Addresses: []string{address(real)}, Request: request{Method: "GET", Path: "/"}}
 	first, err := capture(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func TestBareGivesTheAnswerThatWasCaptured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Address = strings.TrimSpace(strings.TrimPrefix(said, listening))
+	w.Addresses = []string{strings.TrimSpace(strings.TrimPrefix(said, listening))}
 	again, err := capture(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)
@@ -234,7 +234,7 @@ func TestSlowServerHasALowRateAndNotNone(t *testing.T) {
 	}))
 	defer server.Close()
 	m, err := measured(t, workload{
-		Kind: loadRequests, Address: address(server), Connections: 2, Duration: span(time.Millisecond),
+		Kind: loadRequests, Addresses: []string{address(server)}, Connections: 2, Duration: span(time.Millisecond),
 		Expect: 200, Request: request{Method: "GET", Path: "/"},
 	})
 	if err != nil || m.check() != nil {

@@ -15,7 +15,7 @@ import (
 func runWhole(ctx context.Context, w workload) (measure, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	made, err := w.Request.compile(w.Address)
+	made, err := w.Request.compile(w.address(0))
 	if err != nil {
 		return measure{}, err
 	}
@@ -23,7 +23,7 @@ func runWhole(ctx context.Context, w workload) (measure, error) {
 	if err != nil {
 		return measure{}, err
 	}
-	p, err := newPuller(ctx, w.Address, w.Worker)
+	p, err := newPuller(ctx, w.address(0), w.Worker)
 	if err != nil {
 		return measure{}, err
 	}
@@ -105,16 +105,16 @@ func ordinal(l lease, first int64, total int) (int, error) {
 func runTurns(ctx context.Context, w workload) (measure, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	made, err := w.Request.compile(w.Address)
+	made, err := w.Request.compile(w.address(0))
 	if err != nil {
 		return measure{}, err
 	}
-	line, err := dial(ctx, w.Address)
+	line, err := dial(ctx, w.farthest())
 	if err != nil {
 		return measure{}, err
 	}
 	defer line.hangUp()
-	p, err := newPuller(ctx, w.Address, w.Worker)
+	p, err := newPuller(ctx, w.address(0), w.Worker)
 	if err != nil {
 		return measure{}, err
 	}

@@ -18,6 +18,9 @@ type Report struct {
 	Rounds      int       `json:"rounds"`
 	Seconds     float64   `json:"seconds"` // of each measured phase
 	Connections int       `json:"connections"`
+	Nodes       int       `json:"nodes"`
+	Database    *Database `json:"database,omitempty"` // PostgreSQL's; none for SQLite
+	Peer        string    `json:"peer,omitempty"`     // its name and version
 	Rows        []Row     `json:"rows"`
 	Failures    []Failure `json:"failures,omitempty"`
 }
@@ -28,6 +31,15 @@ type Machine struct {
 	System     string  `json:"system"`
 	Processors int     `json:"processors"`
 	SyncMS     float64 `json:"sync_ms"`
+}
+
+// Database is the PostgreSQL server that it was measured on. CommitMS is the
+// median time of a transaction that writes 4 KiB and nothing else.
+type Database struct {
+	Version           string  `json:"version"`
+	Fsync             string  `json:"fsync"`
+	SynchronousCommit string  `json:"synchronous_commit"`
+	CommitMS          float64 `json:"commit_ms"`
 }
 
 // Row is one measured quantity: a value per round, and what they come to.
@@ -154,18 +166,27 @@ func (r *Report) addLatency(scenario, measure string, rounds []round) {
 	r.add(newRow(scenario, measure+"p99", "ms", p99))
 }
 
-// addCost adds the processor time of the server per request: unlike a rate, it
+// addCost adds the processor time per request, of the server and of its
+// database's processes where they can be told apart from it: unlike a rate, it
 // does not depend on what the load process takes from the same machine.
-func (r *Report) addCost(scenario string, rounds []round) {
-	var server, base []float64
+func (r *Report) addCost(scenario, of string, rounds []round) {
+	var server, database, base []float64
 	for _, one := range rounds {
-		if one.serverCPU == 0 || one.baseCPU == 0 {
+		if one.serverCost.server == 0 {
 			return // this system does not tell
 		}
-		server = append(server, microseconds(one.serverCPU)/float64(one.server.Total))
-		base = append(base, microseconds(one.baseCPU)/float64(one.base.Total))
+		server = append(server, microseconds(one.serverCost.server)/float64(one.server.Total))
+		database = append(database, microseconds(one.serverCost.database)/float64(one.server.Total))
+		base = append(base, microseconds(one.baseCost.server)/float64(max(one.base.Total, 1)))
 	}
-	r.add(newRow(scenario, "CPU per request", "µs", server).against("bare", base))
+	row := newRow(scenario, "CPU of "+of, "µs", server)
+	if base[0] > 0 {
+		row = row.against("bare", base)
+	}
+	r.add(row)
+	if database[0] > 0 {
+		r.add(newRow(scenario, "the database's CPU of "+of, "µs", database))
+	}
 }
 
 func microseconds(d time.Duration) float64 {
@@ -175,8 +196,8 @@ func microseconds(d time.Duration) float64 {
 // WriteText prints the report as a table.
 func (r Report) WriteText(w io.Writer) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s, %d processors, fsync %s ms; phases of %d × %s s, %d connections\n\n", r.Machine.System, r.Machine.Processors,
-		figure(r.Machine.SyncMS), r.Rounds, figure(r.Seconds), r.Connections)
+	fmt.Fprintf(&text, "%s, %d processors, %s; phases of %d × %s s, %d connections\n\n", r.Machine.System, r.Machine.Processors,
+		r.engine(), r.Rounds, figure(r.Seconds), r.Connections)
 	lines := [][]string{{"scenario", "measure", "median", "", "min–max", "base", "", "ratio", "target", ""}}
 	for _, row := range r.Rows {
 		lines = append(lines, row.cells())
@@ -189,6 +210,23 @@ func (r Report) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// engine says what the server keeps its data in and how fast that reaches the
+// disk.
+func (r Report) engine() string {
+	if r.Database == nil {
+		return "SQLite, fsync " + figure(r.Machine.SyncMS) + " ms"
+	}
+	text := fmt.Sprintf("PostgreSQL %s, fsync %s, synchronous_commit %s, commit %s ms", r.Database.Version, r.Database.Fsync,
+		r.Database.SynchronousCommit, figure(r.Database.CommitMS))
+	if r.Nodes > 1 {
+		text += fmt.Sprintf(", %d nodes", r.Nodes)
+	}
+	if r.Peer != "" {
+		text += ", beside " + r.Peer
+	}
+	return text
 }
 
 func (r Row) cells() []string {

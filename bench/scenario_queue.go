@@ -14,6 +14,7 @@ const (
 	drainWorkers   = 4
 	depthTarget    = 1.3 // times the cost of a lease from a shallow queue
 	leaseSamples   = 500
+	shallowQueue   = 10_000
 	fairnessTarget = 100.0 // ms
 	fairnessTurns  = 10
 	restTarget     = 40.0 // MiB
@@ -37,10 +38,20 @@ func drainQueue(ctx context.Context, s *session) error {
 		if err := i.audit(ctx, c, int64(n+1)*int64(s.Jobs), 0); err != nil {
 			return err
 		}
+		if s.peer != nil {
+			if rounds[n].peer, err = s.peer.drain(ctx, s, fmt.Sprintf("drain %d/%d %s", n+1, s.Rounds, s.peer.name)); err != nil {
+				return err
+			}
+		}
 	}
 	row := rateRow("drain", rounds)
 	row.Measure, row.Unit = fmt.Sprintf("settled in batches of %d", drainBatch), "jobs/s"
 	s.report.add(row.atLeast(drainTarget, ofValue))
+	s.report.addCost("drain", "a job", rounds)
+	if s.peer != nil {
+		row.Target = nil
+		s.report.add(row.against(s.peer.name+"'s no-ops", peerRates(rounds)).atLeast(peerDrainTarget, ofBase))
+	}
 	return nil
 }
 
@@ -51,12 +62,12 @@ func (s *session) queueAndDrain(ctx context.Context, label string, i *instance, 
 	}
 	m, used, err := s.load(ctx, label, workload{
 		Kind:        loadDrain,
-		Address:     i.at,
+		Addresses:   i.addresses(),
 		Connections: drainWorkers,
 		Count:       jobs,
 		Worker:      i.worker(drainBatch, 0),
-	}, i.process)
-	return round{server: m, serverCPU: used}, err
+	}, s.spent(i))
+	return round{server: m, serverCost: used}, err
 }
 
 // fill queues jobs of a client.
@@ -97,7 +108,7 @@ func deepQueue(ctx context.Context, s *session) error {
 }
 
 func (s *session) addMemory(i *instance, measure string, target float64) error {
-	used, err := residentMiB(i.process.PID())
+	used, err := i.resident()
 	if err != nil {
 		return err
 	}
@@ -109,8 +120,8 @@ func (s *session) addMemory(i *instance, measure string, target float64) error {
 	return nil
 }
 
-// leaseDepth compares a lease from the deep queue with one from a hundredth
-// of its depth, in turn.
+// leaseDepth compares a lease from the deep queue with one from a shallow
+// queue, in turn.
 func leaseDepth(ctx context.Context, s *session, deep *instance) error {
 	shallow, err := s.start(ctx, "shallow")
 	if err != nil {
@@ -120,30 +131,31 @@ func leaseDepth(ctx context.Context, s *session, deep *instance) error {
 	if err != nil {
 		return err
 	}
-	depth := max(s.Queued/100, 2*leaseSamples*s.Rounds)
+	depth := max(min(s.Queued/100, shallowQueue), 2*leaseSamples*s.Rounds)
 	if err := s.fill(ctx, "lease-depth: queue", shallow, few, depth); err != nil {
 		return err
 	}
-	var took, base, cost, baseCost []float64
+	var took, base, slow, baseSlow, cost, baseCost []float64
 	for n := range s.Rounds {
 		for _, i := range []*instance{deep, shallow} {
 			name := map[*instance]string{deep: "deep", shallow: "shallow"}[i]
-			w := workload{Kind: loadLeases, Address: i.at, Count: leaseSamples, Worker: i.worker(1, 0)}
-			m, used, err := s.load(ctx, fmt.Sprintf("lease-depth %d/%d %s", n+1, s.Rounds, name), w, i.process)
+			w := workload{Kind: loadLeases, Addresses: i.addresses(), Count: leaseSamples, Worker: i.worker(1, 0)}
+			m, used, err := s.load(ctx, fmt.Sprintf("lease-depth %d/%d %s", n+1, s.Rounds, name), w, s.spent(i))
 			if err != nil {
 				return err
 			}
-			ms, each := m.Latency.P50.milliseconds(), microseconds(used)/float64(m.Total)
+			p50, p99, each := m.Latency.P50.milliseconds(), m.Latency.P99.milliseconds(), microseconds(used.server)/float64(m.Total)
 			if i == deep {
-				took, cost = append(took, ms), append(cost, each)
+				took, slow, cost = append(took, p50), append(slow, p99), append(cost, each)
 			} else {
-				base, baseCost = append(base, ms), append(baseCost, each)
+				base, baseSlow, baseCost = append(base, p50), append(baseSlow, p99), append(baseCost, each)
 			}
 		}
 	}
-	queued := whole(int64(s.Queued))
-	s.report.add(newRow("lease-depth", "p50 of a lease, "+queued+" queued", "ms", took).against(whole(int64(depth))+" queued", base).atMost(depthTarget, ofBase))
-	s.report.add(newRow("lease-depth", "CPU of lease and success", "µs", cost).against(whole(int64(depth))+" queued", baseCost))
+	queued, fewer := whole(int64(s.Queued))+" queued", whole(int64(depth))+" queued"
+	s.report.add(newRow("lease-depth", "p50 of a lease, "+queued, "ms", took).against(fewer, base).atMost(depthTarget, ofBase))
+	s.report.add(newRow("lease-depth", "p99 of a lease, "+queued, "ms", slow).against(fewer, baseSlow))
+	s.report.add(newRow("lease-depth", "CPU of lease and success", "µs", cost).against(fewer, baseCost))
 	return nil
 }
 
@@ -164,7 +176,7 @@ func fairness(ctx context.Context, s *session, deep *instance) error {
 		w := s.requests(deep, submitRequest(keyHole, ""), http.StatusOK, keys...)
 		w.Kind, w.Pause, w.Count = loadTurns, span(min(s.Duration/100, 50*time.Millisecond)), fairnessTurns
 		w.Worker = deep.worker(10, 0)
-		m, _, err := s.load(ctx, fmt.Sprintf("fairness %d/%d", n+1, s.Rounds), w, deep.process)
+		m, _, err := s.load(ctx, fmt.Sprintf("fairness %d/%d", n+1, s.Rounds), w, s.spent(deep))
 		if err != nil {
 			return err
 		}

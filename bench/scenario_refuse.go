@@ -63,11 +63,11 @@ func refused(ctx context.Context, s *session, scenario string, i *instance, w wo
 	if first.Status != w.Expect || !bytes.Contains(first.Body, []byte(`"`+code+`"`)) {
 		return fmt.Errorf("the server answers %d %.300s, not %d %s", first.Status, first.Body, w.Expect, code)
 	}
-	rounds, err := s.versus(ctx, scenario, i, w, first)
+	rounds, err := s.versus(ctx, scenario, i, w, first, false)
 	if err != nil {
 		return err
 	}
 	s.report.add(rateRow(scenario, rounds).atLeast(refuseTarget, ofBase))
-	s.report.addCost(scenario, rounds)
+	s.report.addCost(scenario, "a request", rounds)
 	return nil
 }

@@ -60,7 +60,7 @@ func submits(ctx context.Context, s *session, scenario, idempotencyKey string) e
 		return fmt.Errorf("a submit is answered %d %.300s", first.Status, first.Body)
 	}
 	i.counter++
-	rounds, err := s.versus(ctx, scenario, i, w, first)
+	rounds, err := s.versus(ctx, scenario, i, w, first, idempotencyKey == "")
 	if err != nil {
 		return err
 	}
@@ -71,9 +71,14 @@ func submits(ctx context.Context, s *session, scenario, idempotencyKey string) e
 	if err := i.audit(ctx, c, 0, acknowledged); err != nil {
 		return err
 	}
-	s.report.add(rateRow(scenario, rounds).atLeast(submitTarget, ofBase))
+	row := rateRow(scenario, rounds)
+	s.report.add(row.atLeast(submitTarget, ofBase))
+	if s.peer != nil && idempotencyKey == "" {
+		row.Target = nil
+		s.report.add(row.against(s.peer.name+"'s inserts", peerRates(rounds)).atLeast(peerInsertTarget, ofBase))
+	}
 	s.report.addLatency(scenario, "", rounds)
-	s.report.addCost(scenario, rounds)
+	s.report.addCost(scenario, "a request", rounds)
 	return nil
 }
 
@@ -115,16 +120,16 @@ func storedJobs(ctx context.Context, s *session) error {
 		for k, i := range instances {
 			label := fmt.Sprintf("stored %d/%d %s", n+1, s.Rounds, []string{"full", "empty"}[k])
 			w := s.requests(i, submitRequest(customers[k].key, ""), http.StatusOK)
-			m, used, err := s.load(ctx, label, w, i.process)
+			m, used, err := s.load(ctx, label, w, s.spent(i))
 			if err != nil {
 				return err
 			}
 			i.counter += m.Sent
 			counts[k] += m.Total
 			if k == 0 {
-				rounds[n].server, rounds[n].serverCPU = m, used
+				rounds[n].server, rounds[n].serverCost = m, used
 			} else {
-				rounds[n].base, rounds[n].baseCPU = m, used
+				rounds[n].base, rounds[n].baseCost = m, used
 			}
 		}
 	}
@@ -161,13 +166,13 @@ func submitToCharge(ctx context.Context, s *session) error {
 		w := s.requests(i, submitRequest(c.key, ""), http.StatusOK)
 		w.Kind, w.Rate, w.Connections = loadWhole, s.Rate, min(s.Connections, 16)
 		w.Worker = i.worker(10, 20*time.Second)
-		m, used, err := s.load(ctx, fmt.Sprintf("whole %d/%d", n+1, s.Rounds), w, i.process)
+		m, used, err := s.load(ctx, fmt.Sprintf("whole %d/%d", n+1, s.Rounds), w, s.spent(i))
 		if err != nil {
 			return err
 		}
 		i.counter += m.Sent
 		jobs += m.Total
-		rounds[n] = round{server: m, serverCPU: used}
+		rounds[n] = round{server: m, serverCost: used}
 		if err := i.audit(ctx, c, jobs, 0); err != nil {
 			return err
 		}

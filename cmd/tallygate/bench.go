@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,10 @@ import (
 )
 
 type benchCmd struct {
+	Database    string        `placeholder:"URL" help:"PostgreSQL server to make databases on and drop them again, as postgres://… (default: SQLite files)."`
+	Nodes       int           `placeholder:"N" help:"Server processes that share a PostgreSQL database (default: 1)."`
+	Peer        string        `placeholder:"NAME" help:"Measure another queue on the same PostgreSQL server, too: river."`
+	PeerBinary  string        `placeholder:"PATH" help:"Its program (default: built from bench/river of the checkout)."`
 	Only        []string      `placeholder:"SCENARIO" help:"Run these scenarios alone: ${scenarios}."`
 	Rounds      int           `placeholder:"N" help:"Rounds of each measure (default: 3)."`
 	Duration    time.Duration `placeholder:"DURATION" help:"Of each measured phase (default: 5s)."`
@@ -22,6 +27,7 @@ type benchCmd struct {
 	Queued      int           `placeholder:"N" help:"Jobs in the deep queue (default: 1000000)."`
 	Stored      int           `placeholder:"N" help:"Finished jobs in the scenario stored (default: 0, which leaves it out)."`
 	Rate        float64       `placeholder:"N" help:"Jobs a second in the scenario whole (default: 200)."`
+	Hold        time.Duration `placeholder:"DURATION" help:"How long the scenario snapshot holds one; it runs where --only names it (default: 1m)."`
 	Dir         string        `placeholder:"PATH" help:"Folder for the databases (default: the system's for temporary files)."`
 	Keep        bool          `help:"Leave the databases there."`
 	Log         bool          `help:"Show what the processes log."`
@@ -32,9 +38,12 @@ type benchCmd struct {
 
 func (benchCmd) Help() string {
 	return "Starts a server, a load process and a bare HTTP handler that answers the same bytes, and reports medians and ratios. " +
-		"Figures of one run are comparable with each other; those of two machines are not. Fails where a load met a wrong answer.\n\nExamples:\n\n" +
+		"Figures of one run are comparable with each other; those of two machines are not. Fails where a load met a wrong answer.\n\n" +
+		"On PostgreSQL it needs a role that may create databases, and touches none that is there already.\n\nExamples:\n\n" +
 		"    tallygate bench --only submit,drain --duration 3s\n" +
-		"    tallygate bench --json > bench.json\n"
+		"    tallygate bench --json > bench.json\n" +
+		"    tallygate bench --database postgres://postgres@127.0.0.1/postgres --peer river --only submit,drain\n" +
+		"    tallygate bench --database postgres://postgres@127.0.0.1/postgres --only snapshot --hold 10m\n"
 }
 
 func (c *benchCmd) Run(ctx context.Context, a *app) error {
@@ -51,6 +60,10 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 			return usagef("there is no scenario %q; there are %s", name, strings.Join(bench.Scenarios(), ", "))
 		}
 	}
+	if c.Database != "" && !isPostgres(c.Database) {
+		return &exitError{code: exitUsage, err: fmt.Errorf("--database %s: bench makes databases of its own", shownDatabase(c.Database)),
+			remedy: "name a PostgreSQL server, as postgres://…; without --database it makes SQLite files, in the folder that --dir names"}
+	}
 	binary, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
@@ -60,9 +73,10 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 		log = a.stderr
 	}
 	report, failed := bench.Run(ctx, bench.Options{
-		Binary: binary, Dir: c.Dir, Keep: c.Keep,
+		Binary: binary, Database: c.Database, Nodes: c.Nodes, Dir: c.Dir, Keep: c.Keep,
 		Rounds: c.Rounds, Duration: c.Duration, Connections: c.Connections,
-		Jobs: c.Jobs, Queued: c.Queued, Stored: c.Stored, Rate: c.Rate, Only: c.Only,
+		Jobs: c.Jobs, Queued: c.Queued, Stored: c.Stored, Rate: c.Rate, Hold: c.Hold, Only: c.Only,
+		Peer: c.Peer, PeerBinary: c.PeerBinary,
 		MakeKey: access.MakeUnknownKey, Progress: a.stderr, Log: log,
 	})
 	if len(report.Rows) > 0 || len(report.Failures) > 0 {
@@ -71,6 +85,9 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 		} else {
 			err = report.WriteText(a.stdout)
 		}
+	}
+	if misuse, ok := errors.AsType[*bench.Misuse](failed); ok {
+		return &exitError{code: exitUsage, err: misuse, remedy: misuse.Remedy}
 	}
 	if failed != nil {
 		return failed
