@@ -86,7 +86,7 @@ func (c *cluster) ask(statement string) (column []string, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	defer pg.Close(ctx) //nolint:errcheck // it is of no more use
+	defer pg.Close(ctx) // it is of no more use
 	results, err := pg.Exec(ctx, statement).ReadAll()
 	if err != nil {
 		return nil, false
