@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"net/http"
 	"os"
 	"syscall"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"github.com/tallygate/tallygate/testserver"
 )
 
+// long reports whether the long forms are asked for.
 func long() bool { return os.Getenv(longVariable) == "1" }
 
 // either is the value for the short form or the one for the long.
@@ -51,12 +51,6 @@ func (c *cluster) addNode(database, operatorKey string, with setup) *server {
 	s.start()
 	c.nodes = append(c.nodes, s)
 	return s
-}
-
-func newWeb(t *testing.T) *http.Client {
-	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // at is the caller at a node.

@@ -133,3 +133,21 @@ func exampleNode(t *testing.T, p *process, name string) int {
 	}
 	return pid
 }
+
+// TestExampleClusterFilesNameSettingsThatExist looks for settings that were renamed, or never were, in the files that
+// people copy.
+func TestExampleClusterFilesNameSettingsThatExist(t *testing.T) {
+	t.Parallel()
+	help := run(t, nil, "serve", "--help").exits(0).stdout
+	for _, name := range []string{"compose.yaml", "systemd/cluster.env", "systemd/tallygate@.service"} {
+		text, err := os.ReadFile(filepath.Join("../examples/cluster", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, variable := range regexp.MustCompile(`TALLYGATE_[A-Z_]+`).FindAllString(string(text), -1) {
+			if !strings.Contains(help, variable+")") {
+				t.Errorf("%s sets %s, which serve does not know", name, variable)
+			}
+		}
+	}
+}

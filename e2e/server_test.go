@@ -47,11 +47,16 @@ func prepare(t testing.TB, with setup) *server {
 		with.dir = t.TempDir()
 	}
 	s := &server{t: t, setup: with, database: filepath.Join(with.dir, "tallygate.db")}
-	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
-	s.web = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	t.Cleanup(transport.CloseIdleConnections)
+	s.web = newWeb(t)
 	s.operatorKey = run(t, nil, "init", "--database", s.database, "--json").exits(0).json().text("operator_key")
 	return s
+}
+
+// newWeb is a caller's HTTP client: it follows no redirect.
+func newWeb(t testing.TB) *http.Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // start serves the database; a server that was stopped starts again, on the same port where one was asked for.

@@ -82,6 +82,7 @@ func (n *node) timely(what string, due, seen time.Time) {
 }
 
 func TestNodesWhoseClocksDifferAgreeOnTimes(t *testing.T) {
+	t.Parallel()
 	ahead, behind := apart(t)
 	operator, _ := ahead.operator()
 	def := queue.Defaults()
@@ -117,6 +118,7 @@ func TestNodesWhoseClocksDifferAgreeOnTimes(t *testing.T) {
 }
 
 func TestNodesWhoseClocksDifferAgreeOnTheEndOfKeys(t *testing.T) {
+	t.Parallel()
 	ahead, behind := apart(t)
 	_, text := ahead.operator()
 	from := netip.MustParseAddr("192.0.2.1")

@@ -167,7 +167,7 @@ func (s *Store) Delay() time.Duration { return s.committer.Delay() }
 func (s *Store) View(ctx context.Context, fn func(tallygate.Tx) error) error {
 	for try := 1; ; try++ {
 		lost, err := s.reading(ctx, func(c *conn) error { return fn(store.NewView(c, s.Clock())) })
-		if !lost || try == defaultReaders || ctx.Err() != nil {
+		if !lost || try > int(s.pool.Config().MaxConns) || ctx.Err() != nil {
 			return err
 		}
 	}

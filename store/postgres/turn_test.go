@@ -344,6 +344,7 @@ func TestACommitOfUnknownOutcomeIsTold(t *testing.T) {
 // TestANodeThatStandsStillWhileItSendsLosesItsTurn: the database waits without end for the rest of a batch whose
 // beginning took the lock.
 func TestANodeThatStandsStillWhileItSendsLosesItsTurn(t *testing.T) {
+	t.Parallel()
 	s := nodes(t, 1)[0]
 	pg, err := pgconn.Connect(t.Context(), s.config.ConnString())
 	if err != nil {
