@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/queue"
 	"github.com/tallygate/tallygate/store/postgres"
 	"github.com/tallygate/tallygate/store/sqlite"
 )
@@ -135,7 +136,7 @@ func (e *examination) secrets(path string, c *config) {
 		return
 	}
 	for _, d := range c.JobTypes {
-		if d.Type.Executor.Secret != "" {
+		if s := d.Type.Executor.Secret; s != "" && s != queue.NoSecret {
 			e.warn("file permissions", "chmod 600 "+path, "%s holds a signing secret and others may read it (%s)", path, info.Mode().Perm())
 			return
 		}
