@@ -145,8 +145,9 @@ func TestExampleClusterFilesNameSettingsThatExist(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, variable := range regexp.MustCompile(`TALLYGATE_[A-Z_]+`).FindAllString(string(text), -1) {
-			if !strings.Contains(help, variable+")") {
-				t.Errorf("%s sets %s, which serve does not know", name, variable)
+			flag := "--" + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(variable, "TALLYGATE_"), "_", "-"))
+			if !strings.Contains(help, flag+"=") {
+				t.Errorf("%s sets %s, but serve has no %s", name, variable, flag)
 			}
 		}
 	}

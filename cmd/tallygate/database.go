@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/ratelimit"
@@ -106,6 +107,24 @@ func (s *server) openLimiter(ctx context.Context) (ratelimit.Limiter, error) {
 	}
 	return s.limiter, nil
 }
+
+// stored tells /readyz how the store does: it is asked for the access revision again and again.
+func (s *server) stored() map[string]any {
+	answer := map[string]any{"engine": "sqlite", "status": "ok", "delay_seconds": s.store.Delay().Seconds()}
+	if s.shared != nil {
+		answer["engine"] = "postgres"
+	}
+	switch {
+	case s.access.Lag() >= staleNews:
+		answer["status"] = "unreachable"
+	case s.store.Delay() > s.config.ShedDelay:
+		answer["status"] = "slow"
+	}
+	return answer
+}
+
+// staleNews is how long a store may have told nothing.
+const staleNews = 2 * time.Second
 
 // limits tells /readyz who decides about limits.
 func (s *server) limits() map[string]any {

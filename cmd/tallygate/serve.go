@@ -209,6 +209,7 @@ func (s *server) ready() map[string]any {
 	if s.limiter != nil {
 		answer["limiter"] = s.limits()
 	}
+	answer["store"] = s.stored()
 	answer["revision"] = map[string]any{"lag_seconds": s.access.Lag().Seconds()}
 	return answer
 }

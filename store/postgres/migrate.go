@@ -58,16 +58,16 @@ func Migrate(ctx context.Context, url string) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, versionTable); err != nil {
-			return err
-		}
 		steps, err := migrationsOf(ctx, tx)
 		if err != nil {
 			return err
 		}
 		for _, m := range steps {
-			if !m.Applied.IsZero() {
+			if !m.Applied.IsZero() { // a role that may not make tables opens what is up to date
 				continue
+			}
+			if _, err := tx.Exec(ctx, versionTable); err != nil {
+				return err
 			}
 			if _, err := tx.Conn().PgConn().Exec(ctx, m.SQL).ReadAll(); err != nil {
 				return fmt.Errorf("migration %s: %w", m.Name, err)
@@ -88,14 +88,6 @@ func Migrations(ctx context.Context, url string) (steps []Migration, err error) 
 			return err
 		}
 		defer func() { _ = tx.Rollback(ctx) }() // it has only read
-		var fresh bool
-		if err := tx.QueryRow(ctx, `SELECT to_regclass('tallygate_schema') IS NULL`).Scan(&fresh); err != nil {
-			return err
-		}
-		if fresh {
-			steps, err = embedded()
-			return err
-		}
 		steps, err = migrationsOf(ctx, tx)
 		return err
 	})
@@ -107,6 +99,10 @@ func migrationsOf(ctx context.Context, tx pgx.Tx) ([]Migration, error) {
 	steps, err := embedded()
 	if err != nil {
 		return nil, err
+	}
+	var fresh bool
+	if err := tx.QueryRow(ctx, `SELECT to_regclass('tallygate_schema') IS NULL`).Scan(&fresh); err != nil || fresh {
+		return steps, err
 	}
 	rows, err := tx.Query(ctx, `SELECT version, applied_at FROM tallygate_schema ORDER BY version`)
 	if err != nil {

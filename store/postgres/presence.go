@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // presence tells that this node is alive and counts those that are.
@@ -44,11 +46,15 @@ func (p *presence) run() {
 func (p *presence) beat(ctx context.Context) error {
 	asked := p.store.clock.elapsed()
 	var clock, nodes, before int64
-	err := p.store.pool.QueryRow(ctx, `WITH beat AS (INSERT INTO nodes (id, seen_at, started_at) VALUES ($1, `+clockSQL+`, `+clockSQL+`)
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
+	batch.Queue("SET LOCAL synchronous_commit = local") // nobody minds the loss of a sign of life: no standby is waited for
+	batch.Queue(`WITH beat AS (INSERT INTO nodes (id, seen_at, started_at) VALUES ($1, `+clockSQL+`, `+clockSQL+`)
 			ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at)
 		SELECT `+clockSQL+`, COUNT(*), COUNT(*) FILTER (WHERE id < $1) FROM nodes WHERE id <> $1 AND seen_at > `+clockSQL+` - $2`,
-		p.id, absentAfter.Microseconds()).Scan(&clock, &nodes, &before)
-	if err != nil {
+		p.id, absentAfter.Microseconds()).QueryRow(func(r pgx.Row) error { return r.Scan(&clock, &nodes, &before) })
+	batch.Queue("COMMIT")
+	if err := p.store.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
 	p.store.clock.heard(clock, asked)

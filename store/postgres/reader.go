@@ -46,7 +46,7 @@ type Facts struct {
 	Connections, MaxConnections int64
 	Fsync, SynchronousCommit    string
 	Standbys                    string // synchronous_standby_names
-	Durable                     bool   // what is acknowledged is on a disk
+	Durable                     bool   // what is acknowledged is on a disk, and on the standby's where one is named
 	TLS, Local                  bool   // of this connection
 }
 
@@ -57,7 +57,8 @@ func (r *Reader) Facts(ctx context.Context) (f Facts, err error) {
 			current_setting('synchronous_standby_names'), COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
 			inet_server_addr() IS NULL OR inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() <<= '::1'`).
 		Scan(&f.Version, &f.Connections, &f.MaxConnections, &f.Fsync, &f.SynchronousCommit, &f.Standbys, &f.TLS, &f.Local)
-	f.Durable = f.Fsync == "on" && f.SynchronousCommit != "off"
+	reaches := f.SynchronousCommit == "on" || f.SynchronousCommit == "remote_apply" || f.SynchronousCommit != "off" && f.Standbys == ""
+	f.Durable = f.Fsync == "on" && reaches
 	return f, err
 }
 
