@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -34,13 +35,16 @@ func envelope(status int, code, message string, header ...string) answer {
 // server gives the answers in turn, the last one ever after, and keeps the requests.
 func server(t *testing.T, answers ...answer) (*Client, *[]*http.Request, *[]time.Duration) {
 	t.Helper()
+	var mu sync.Mutex // a connection that breaks is another's handler's end
 	var requests []*http.Request
 	var waits []time.Duration
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		mu.Lock()
 		a := answers[min(len(requests), len(answers)-1)]
 		requests = append(requests, r)
+		mu.Unlock()
 		if a.cut {
 			panic(http.ErrAbortHandler)
 		}
