@@ -111,7 +111,7 @@ func ownAnswer(b []byte) (detail string, ok bool) {
 	case "505":
 		return "speak HTTP/1.1", true
 	}
-	if _, reason, found := bytes.Cut(line, []byte(": ")); found {
+	if _, reason, found := bytes.Cut(line, []byte(": ")); found && len(reason) > 0 {
 		return string(reason), true
 	}
 	return "the request line or a header is malformed", true

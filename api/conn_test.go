@@ -320,6 +320,7 @@ func FuzzOwnAnswer(f *testing.F) {
 		"HTTP/1.1 400 Bad Request: malformed Host header" + string(textHeaders) + "400 Bad Request: malformed Host header",
 		"HTTP/1.1 417 Expectation Failed" + string(closeHeader) + "\r\n",
 		"HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 4", "HTTP/1.1 431\r", "HTTP/1.0 505 x" + string(textHeaders), "\r",
+		"HTTP/1.1 400 Bad Request: " + string(textHeaders),
 	} {
 		f.Add([]byte(seed))
 	}
