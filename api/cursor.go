@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"hash/fnv"
 	"strconv"
+	"strings"
 
 	"github.com/tallygate/tallygate"
 )
@@ -41,6 +42,9 @@ func encodeCursor(l list, scope, after string) string {
 // decodeCursor reads a cursor of the list and the scope.
 func decodeCursor(l list, scope, cursor string) (after string, ok bool) {
 	if cursor == "" || len(cursor) > maxCursor {
+		return "", false
+	}
+	if strings.ContainsAny(cursor, "\r\n") { // base64 reads over them
 		return "", false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)

@@ -19,6 +19,7 @@ func TestCursorsAreGoodForOneList(t *testing.T) {
 		"another scope":      second(decodeCursor(jobList, "globex", cursor)),
 		"cut off":            second(decodeCursor(jobList, "acme", cursor[:len(cursor)-2])),
 		"padded":             second(decodeCursor(jobList, "acme", cursor+"=")),
+		"broken into lines":  second(decodeCursor(jobList, "acme", cursor[:4]+"\n"+cursor[4:])),
 		"no mark of its own": second(decodeCursor(entryList, "", encodeCursor(entryList, "", "x"))),
 		"nothing":            second(decodeCursor(jobList, "acme", "")),
 	} {
