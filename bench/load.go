@@ -53,7 +53,8 @@ type measure struct {
 	Sent      int64         `json:"sent"`     // counters used
 	Elapsed   span          `json:"elapsed"`
 	Latency   latency       `json:"latency"`
-	Parts     []part        `json:"parts,omitempty"` // of a steady load's window, each as long as the next
+	Parts     []part        `json:"parts,omitempty"`   // of a steady load's window, each as long as the next
+	Refused   int64         `json:"refused,omitempty"` // by 503 while a steady load lasted, and tried again
 	Statuses  map[int]int64 `json:"statuses,omitempty"`
 	Impatient int64         `json:"impatient"` // 429 and 503 without Retry-After
 	Faults    int64         `json:"faults"`

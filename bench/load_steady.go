@@ -22,7 +22,8 @@ type part struct {
 
 // runSteady submits over the connections and settles what comes by Count
 // workers, both as fast as they are answered, for as long as the load lasts,
-// and then settles the rest.
+// and then settles the rest. It lasts long enough for a server to be overloaded
+// for a moment: a 503 is tried again, and counted.
 func runSteady(ctx context.Context, w workload) (measure, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -42,7 +43,7 @@ func runSteady(ctx context.Context, w workload) (measure, error) {
 		if err != nil {
 			return measure{}, err
 		}
-		p.Name = fmt.Sprintf("%s-%d", w.Worker.Name, i+1)
+		p.Name, p.refused = fmt.Sprintf("%s-%d", w.Worker.Name, i+1), &load.refused
 		workers.Go(func() {
 			defer p.line.hangUp()
 			if err := load.work(p, &load.parts[i]); err != nil {
@@ -70,7 +71,8 @@ type steady struct {
 	begin     time.Time
 	accepted  atomic.Int64
 	settled   atomic.Int64
-	submitted atomic.Bool // all that there will be
+	refused   atomic.Int64 // reports and leases
+	submitted atomic.Bool  // all that there will be
 	parts     [][steadyParts]stretch
 }
 
@@ -92,8 +94,11 @@ func (s *steady) submit(ctx context.Context, line *wire, t *tally) {
 			return
 		}
 		var answer reply
-		if answer, buf = s.send(line, t, buf, s.sent.Add(1)-1); answer.status == http.StatusOK {
+		switch answer, buf = s.send(line, t, buf, s.sent.Add(1)-1); answer.status {
+		case http.StatusOK:
 			s.accepted.Add(1)
+		case http.StatusServiceUnavailable:
+			pause(refusedPause)
 		}
 	}
 }
@@ -137,6 +142,7 @@ func (s *steady) work(p *puller, parts *[steadyParts]stretch) error {
 func (s *steady) measured() measure {
 	m := s.measure()
 	m.Elapsed = s.w.Duration
+	m.Refused = s.refused.Load() + m.Statuses[http.StatusServiceUnavailable]
 	var whole histogram
 	for n := range steadyParts {
 		var sum stretch

@@ -32,7 +32,7 @@ func heldSnapshot(ctx context.Context, s *session) error {
 	}
 	w := s.requests(i, submitRequest(c.key, ""), http.StatusOK)
 	w.Kind, w.Warmup, w.Duration, w.Count = loadSteady, span(min(s.Hold/10, 5*time.Second)), span(s.Hold), drainWorkers
-	w.Worker = i.worker(drainBatch, 0)
+	w.Worker, w.Tolerate = i.worker(drainBatch, 0), http.StatusServiceUnavailable
 	m, _, err := s.load(ctx, "snapshot held for "+s.Hold.String(), w, s.spent(i))
 	if err != nil {
 		return errors.Join(err, release())
@@ -53,6 +53,9 @@ func heldSnapshot(ctx context.Context, s *session) error {
 		against("the first", []float64{first.Latency.P50.milliseconds()}))
 	s.report.add(newRow("snapshot", "p99 of a report, last tenth", "ms", []float64{last.Latency.P99.milliseconds()}).
 		against("the first", []float64{first.Latency.P99.milliseconds()}))
+	if m.Refused > 0 {
+		s.report.add(newRow("snapshot", "503 answers, tried again", "", []float64{float64(m.Refused)}))
+	}
 	for _, table := range tables {
 		s.report.add(newRow("snapshot", "dead rows of "+table, "", []float64{float64(dead[table])}))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,14 +18,18 @@ type worker struct {
 	Name string `json:"name"`
 }
 
+// refusedPause is the wait of whoever tries again after a 503.
+const refusedPause = 200 * time.Millisecond
+
 // A puller is one worker on one connection: it takes leases and reports every
 // job as succeeded.
 type puller struct {
 	worker
-	line   *wire
-	leases []lease // of the last answer; valid until the next call
-	head   []byte
-	body   []byte
+	line    *wire
+	refused *atomic.Int64 // counts the 503s of a patient worker; nil: none
+	leases  []lease       // of the last answer; valid until the next call
+	head    []byte
+	body    []byte
 }
 
 func newPuller(ctx context.Context, address string, w worker) (*puller, error) {
@@ -110,7 +115,8 @@ func (p *puller) appendLease(buf []byte, wait time.Duration) []byte {
 	return append(buf, `"}`...)
 }
 
-// post sends the body and returns the answer's, which must be a 200.
+// post sends the body and returns the answer's, which must be a 200. A patient
+// worker counts a 503 and tries again.
 func (p *puller) post(path string, wait time.Duration) ([]byte, error) {
 	p.head = append(p.head[:0], "POST "...)
 	p.head = append(p.head, path...)
@@ -122,15 +128,20 @@ func (p *puller) post(path string, wait time.Duration) ([]byte, error) {
 	p.head = strconv.AppendInt(p.head, int64(len(p.body)), 10)
 	p.head = append(p.head, "\r\n\r\n"...)
 	p.head = append(p.head, p.body...)
-	if err := p.line.limit(time.Now().Add(wait + patience)); err != nil {
-		return nil, err
+	for {
+		if err := p.line.limit(time.Now().Add(wait + patience)); err != nil {
+			return nil, err
+		}
+		answer, err := p.line.exchange(p.head)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("POST %s: %w", path, err)
+		case answer.status == http.StatusOK:
+			return answer.body, nil
+		case answer.status != http.StatusServiceUnavailable || p.refused == nil:
+			return nil, fmt.Errorf("POST %s: %d %.500s", path, answer.status, answer.body)
+		}
+		p.refused.Add(1)
+		pause(refusedPause)
 	}
-	answer, err := p.line.exchange(p.head)
-	if err != nil {
-		return nil, fmt.Errorf("POST %s: %w", path, err)
-	}
-	if answer.status != http.StatusOK {
-		return nil, fmt.Errorf("POST %s: %d %.500s", path, answer.status, answer.body)
-	}
-	return answer.body, nil
 }
