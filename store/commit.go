@@ -15,8 +15,9 @@ import (
 // Engine opens and ends the write transactions of a Committer. The Committer calls it from one goroutine.
 type Engine interface {
 	Begin() (*Tx, error)
-	// Commit returns after the transaction is on disk. After an error the transaction is gone.
-	Commit(*Tx) error
+	// Commit returns after the transaction is on disk. After an error the transaction is gone. With more, others wait
+	// already, so that Begin follows.
+	Commit(tx *Tx, more bool) error
 	Rollback(*Tx)
 	// ReadAhead brings rows that the members of the transaction are going to ask for into its cache, where asking for
 	// each would take long.
@@ -235,7 +236,7 @@ func (c *Committer) together(tx *Tx, batch []*member) error {
 		c.engine.Rollback(tx)
 		return err
 	}
-	return c.engine.Commit(tx)
+	return c.engine.Commit(tx, len(c.waiting) > 0)
 }
 
 // readsOf puts together what the members are going to read.

@@ -79,7 +79,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	if s.pool, err = newPool(config, opt.Readers); err != nil {
 		return nil, err
 	}
-	s.writer = &writer{store: s, cache: store.NewCache()}
+	s.writer = newWriter(s)
 	s.session, s.notifier, s.presence = newSession(s), newNotifier(s), newPresence(s)
 	if err := s.join(ctx, opt.Alone); err != nil {
 		s.stop()
@@ -208,7 +208,7 @@ func (s *Store) Close() error {
 		s.stop()
 		s.tasks.Wait()
 		s.presence.leave()
-		s.writer.disconnect()
+		s.writer.close()
 		s.pool.Close()
 	})
 	return nil
