@@ -142,6 +142,7 @@ func runIdle(ctx context.Context, w workload) (measure, error) {
 		}
 		all.Go(func() {
 			defer p.line.hangUp()
+			pause(time.Duration(w.Warmup) / 2 * time.Duration(i) / time.Duration(w.Connections)) // workers do not all start at once
 			t, wait := &tallies[i], rand.N(time.Duration(w.Worker.Wait))+time.Millisecond
 			for lasts.Err() == nil {
 				err := p.take(wait.Round(time.Millisecond))

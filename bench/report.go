@@ -65,9 +65,10 @@ type Base struct {
 	Ratio  float64   `json:"ratio"`
 }
 
-// Target is what a row has to reach: by its median, or by its ratio.
+// Target is what a row has to reach: by its median, by its ratio, or by what
+// it is above its base.
 type Target struct {
-	Of      string  `json:"of"`    // "value" or "base"
+	Of      string  `json:"of"`    // "value", "base" or "excess"
 	Bound   string  `json:"bound"` // "least" or "most"
 	Limit   float64 `json:"limit"`
 	Reached bool    `json:"reached"`
@@ -80,8 +81,9 @@ type Failure struct {
 }
 
 const (
-	ofValue = "value"
-	ofBase  = "base"
+	ofValue  = "value"
+	ofBase   = "base"
+	ofExcess = "excess"
 )
 
 func median(values []float64) float64 {
@@ -130,8 +132,11 @@ func (r Row) atMost(limit float64, of string) Row {
 }
 
 func (r Row) judged(of string) float64 {
-	if of == ofBase {
+	switch of {
+	case ofBase:
 		return r.Base.Ratio
+	case ofExcess:
+		return r.Median - r.Base.Median
 	}
 	return r.Median
 }
@@ -241,8 +246,11 @@ func (r Row) cells() []string {
 	}
 	if t := r.Target; t != nil {
 		cells[8] = map[string]string{"least": "≥ ", "most": "≤ "}[t.Bound] + figure(t.Limit)
-		if t.Of == ofBase {
+		switch t.Of {
+		case ofBase:
 			cells[8] += " × base"
+		case ofExcess:
+			cells[8] += " above base"
 		}
 		cells[9] = map[bool]string{true: "reached", false: "MISSED"}[t.Reached]
 	}
