@@ -34,7 +34,7 @@ type Options struct {
 	Queued      int           // in a deep queue; default 1,000,000
 	Stored      int           // finished jobs in the scenario "stored"; 0 leaves it out
 	Rate        float64       // jobs per second in the scenario "whole"; default 200
-	Hold        time.Duration // of the scenario "snapshot"; default 1m
+	Hold        time.Duration // of the scenarios "snapshot" and "retention"; default 1m
 	Only        []string      // names of scenarios; default: all that need not be asked for
 	Peer        string        // what to measure beside it on the same server: "river", or nothing
 	PeerBinary  string        // its executable; default: built from the checkout
@@ -74,8 +74,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("bench: duration, rate and hold cannot be negative")
 	case o.Peer != "" && o.Peer != river:
 		return o, &Misuse{fmt.Errorf("bench: there is no peer %q", o.Peer), "say " + river}
-	case o.Database == "" && (o.Nodes > 1 || o.Peer != "" || slices.Contains(o.Only, "snapshot")):
-		return o, &Misuse{errors.New("bench: several nodes, a peer and the scenario snapshot need a PostgreSQL"), "name it with --database postgres://…"}
+	case o.Database == "" && (o.Nodes > 1 || o.Peer != "" || slices.Contains(o.Only, "snapshot") || slices.Contains(o.Only, "retention")):
+		return o, &Misuse{errors.New("bench: several nodes, a peer and the scenarios snapshot and retention need a PostgreSQL"), "name it with --database postgres://…"}
 	}
 	for _, name := range o.Only {
 		if !slices.Contains(Scenarios(), name) {

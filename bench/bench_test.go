@@ -44,7 +44,7 @@ func quick(t *testing.T, only ...string) Options {
 func TestEveryScenarioReports(t *testing.T) {
 	opt := quick(t)
 	opt.Only = slices.DeleteFunc(Scenarios(), func(name string) bool {
-		return name == "snapshot" || runtime.GOOS != "linux" && (name == "memory" || name == "idle")
+		return name == "snapshot" || name == "retention" || runtime.GOOS != "linux" && (name == "memory" || name == "idle")
 	})
 	report, err := Run(t.Context(), opt)
 	if err != nil {

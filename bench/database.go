@@ -188,6 +188,22 @@ func (h *host) dead(ctx context.Context, name string) (tables []string, rows map
 	return slices.Sorted(maps.Keys(rows)), rows, err
 }
 
+// sizes is the space that each table takes with its indexes, in MiB.
+func (h *host) sizes(ctx context.Context, name string) (sizes map[string]float64, err error) {
+	sizes = map[string]float64{}
+	err = h.on(ctx, h.named(name), func(ctx context.Context, pg *pgx.Conn) error {
+		var table string
+		var bytes int64
+		found, err := pg.Query(ctx, `SELECT relname::text, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace`)
+		if err != nil {
+			return err
+		}
+		_, err = pgx.ForEachRow(found, []any{&table, &bytes}, func() error { sizes[table] = float64(bytes) / (1 << 20); return nil })
+		return err
+	})
+	return sizes, err
+}
+
 // backends is the processor time so far of the server's processes that serve a database, by their numbers. It is empty
 // where the server is on another machine, or where the kernel does not tell.
 func (h *host) backends(ctx context.Context, name string) (used map[int]time.Duration, err error) {

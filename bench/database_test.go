@@ -54,7 +54,7 @@ func leavesNothing(t *testing.T, url string, run func()) {
 
 // The fake server keeps nothing in the database: this is about what the bench does with one.
 func TestScenariosOnPostgresReport(t *testing.T) {
-	opt := onPostgres(t, "submit", "drain", "snapshot")
+	opt := onPostgres(t, "submit", "drain", "snapshot", "retention")
 	opt.Hold, opt.Peer, opt.PeerBinary = 500*time.Millisecond, river, opt.Binary
 	var report Report
 	leavesNothing(t, opt.Database, func() {

@@ -96,7 +96,7 @@ func (i *instance) start(ctx context.Context, s *session, name string, nodes int
 	if err := i.acquainted(ctx); err != nil {
 		return err
 	}
-	return i.defineJobType(ctx)
+	return i.defineJobType(ctx, 0)
 }
 
 // initialise makes the operator's key of a fresh database.

@@ -55,13 +55,18 @@ type customer struct {
 	key string
 }
 
-// defineJobType makes the no-op type, which workers pull.
-func (o *operator) defineJobType(ctx context.Context) error {
-	return o.call(ctx, http.MethodPut, "/v1/job-types/"+jobType, map[string]any{
+// defineJobType makes the no-op type, which workers pull and whose ended jobs
+// are kept for so long; 0 stands for the server's default.
+func (o *operator) defineJobType(ctx context.Context, kept time.Duration) error {
+	definition := map[string]any{
 		"description": "does nothing, for the bench",
 		"price":       map[string]any{"base": jobPrice.String()},
 		"executor":    map[string]any{"kind": "pull"},
-	}, nil)
+	}
+	if kept > 0 {
+		definition["retention"] = kept.String()
+	}
+	return o.call(ctx, http.MethodPut, "/v1/job-types/"+jobType, definition, nil)
 }
 
 // newCustomer makes a client with limits, credit and a key.

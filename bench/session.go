@@ -45,6 +45,7 @@ func groups() []group {
 		{[]string{"lease-depth", "fairness", "memory"}, deepQueue},
 		{[]string{"stored"}, storedJobs},
 		{[]string{"snapshot"}, heldSnapshot},
+		{[]string{"retention"}, removal},
 	}
 }
 

@@ -27,7 +27,7 @@ type benchCmd struct {
 	Queued      int           `placeholder:"N" help:"Jobs in the deep queue (default: 1000000)."`
 	Stored      int           `placeholder:"N" help:"Finished jobs in the scenario stored (default: 0, which leaves it out)."`
 	Rate        float64       `placeholder:"N" help:"Jobs a second in the scenario whole (default: 200)."`
-	Hold        time.Duration `placeholder:"DURATION" help:"How long the scenario snapshot holds one; it runs where --only names it (default: 1m)."`
+	Hold        time.Duration `placeholder:"DURATION" help:"How long the scenarios snapshot and retention last; they run where --only names them (default: 1m)."`
 	Dir         string        `placeholder:"PATH" help:"Folder for the databases (default: the system's for temporary files)."`
 	Keep        bool          `help:"Leave the databases there."`
 	Log         bool          `help:"Show what the processes log."`
