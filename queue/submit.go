@@ -109,8 +109,18 @@ func (s *Service) replayed(ctx context.Context, record *tallygate.Idempotency) (
 	return jobs, err
 }
 
-// prepare checks the request outside the transaction and returns each job's type, nil where there is none.
+// prepare checks the request outside the transaction and returns each job's type, nil where there is none. Nobody is
+// refused for what another node has changed since this one looked.
 func (s *Service) prepare(ctx context.Context, sub Submit) ([]*tallygate.JobType, error) {
+	types, err := s.check(ctx, sub)
+	if err != nil && s.outdated(ctx, types) {
+		types, err = s.check(ctx, sub)
+	}
+	return types, err
+}
+
+// check is prepare by the types as they are known here.
+func (s *Service) check(ctx context.Context, sub Submit) ([]*tallygate.JobType, error) {
 	types := make([]*tallygate.JobType, len(sub.Jobs))
 	var faults Faults
 	for i, j := range sub.Jobs {
@@ -124,7 +134,7 @@ func (s *Service) prepare(ctx context.Context, sub Submit) ([]*tallygate.JobType
 		t := known.JobType
 		types[i] = t
 		if !t.OpenTo(sub.Client.ID) && !sub.Client.Operator {
-			return nil, tallygate.Errorf(tallygate.AuthorizationFailed, "job type %s is not open to this client", t.Name)
+			return types, tallygate.Errorf(tallygate.AuthorizationFailed, "job type %s is not open to this client", t.Name)
 		}
 		at := ""
 		if sub.Batch {
@@ -136,6 +146,27 @@ func (s *Service) prepare(ctx context.Context, sub Submit) ([]*tallygate.JobType
 		}
 	}
 	return types, faults.Err()
+}
+
+// outdated reports whether one of the types has changed since it was looked at, and forgets it.
+func (s *Service) outdated(ctx context.Context, types []*tallygate.JobType) (any bool) {
+	_ = s.store.View(ctx, func(tx tallygate.Tx) error { // where nothing can be read, what is known decides
+		for _, known := range types {
+			if known == nil {
+				continue
+			}
+			t, err := tx.JobType(known.Name)
+			if err != nil {
+				return err
+			}
+			if t == nil || t.Revision != known.Revision {
+				s.types.forget(known.Name)
+				any = true
+			}
+		}
+		return nil
+	})
+	return any
 }
 
 // accept decides and writes, in one transaction: the balance guard, the holds, the jobs, their events and the

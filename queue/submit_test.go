@@ -285,6 +285,33 @@ func TestATypeThatWasChangedElsewhereIsSeenAtSubmit(t *testing.T) {
 	w.audit()
 }
 
+func TestNobodyIsRefusedForWhatWasChangedElsewhere(t *testing.T) {
+	w := testWorld(t)
+	c := w.client("10.00", nil)
+	strict := queue.Defaults()
+	strict.Name, strict.InputSchema = "x", []byte(`{"required":["a"]}`)
+	strict.Clients = []tallygate.ClientID{w.client("0.00", nil).ID}
+	if _, err := w.queue.DefineType(t.Context(), strict, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.refuse(tallygate.AuthorizationFailed, submission(c, asked("x")))
+	elsewhere := queue.New(w.store, queue.Options{IDs: w.ids})
+	strict.Clients = nil
+	if _, err := elsewhere.DefineType(t.Context(), strict, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.refuse(tallygate.MissingParameter, submission(c, asked("x")))
+	strict.InputSchema = nil
+	if _, err := elsewhere.DefineType(t.Context(), strict, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.queue.Quote(t.Context(), c, asked("x")); err != nil {
+		t.Errorf("a quote: %v", err)
+	}
+	w.submit(c, asked("x"))
+	w.audit()
+}
+
 func TestASubmitWhoseCommitWasOfUnknownOutcomeIsLookedUp(t *testing.T) {
 	for _, landed := range []bool{true, false} {
 		t.Run(fmt.Sprint("landed ", landed), func(t *testing.T) {
