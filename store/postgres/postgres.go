@@ -104,6 +104,7 @@ func parseURL(url string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 || config.ConnectTimeout > connectTimeout {
 		config.ConnectTimeout = connectTimeout
 	}
+	config.DialFunc = dial
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "tallygate"
 	}
