@@ -14,7 +14,7 @@ func (c *call) health() error { return c.send([]byte(`{"status":"ok"}`)) }
 // ready answers 200 where new requests are taken.
 func (c *call) ready() error {
 	s := c.server
-	if s.draining() {
+	if s.draining() || s.leaving.Load() {
 		return goingDown
 	}
 	answer := map[string]any{}

@@ -117,7 +117,7 @@ func (c *call) park(d time.Duration) (ctx context.Context, done func()) {
 	}
 	control := http.NewResponseController(c.w)
 	_ = control.SetReadDeadline(time.Time{}) // no connection behind a test's recorder
-	_ = control.SetWriteDeadline(time.Now().Add(d + s.opt.HandlerTimeout + writeTime))
+	_ = control.SetWriteDeadline(time.Now().Add(d + s.opt.HandlerTimeout + commitTime + writeTime))
 	ctx, cancel := context.WithTimeout(access.Parked(c.ctx), d+s.opt.HandlerTimeout)
 	c.parked = true
 	s.inFlight.Add(-1)

@@ -66,6 +66,7 @@ const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 3 * time.Minute
 	writeTime      = 10 * time.Second // at least, for the answer of a request that used up all its time
+	commitTime     = time.Minute      // beyond its own time, for a request whose commit the database does not answer
 	maxHeaderBytes = 64 << 10
 )
 
@@ -83,6 +84,7 @@ type Server struct {
 	inHand   atomic.Int64 // those and the ones that wait on purpose
 	places   places
 	life     context.Context // ends with Drain
+	leaving  atomic.Bool     // ready no more, but not draining yet
 	drain    context.CancelFunc
 
 	counts   counts
@@ -147,7 +149,7 @@ func (s *Server) HTTPServer() *http.Server {
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered as every other request
 		ReadHeaderTimeout:            headerTimeout,
 		ReadTimeout:                  s.opt.BodyTimeout,
-		WriteTimeout:                 s.opt.BodyTimeout + s.opt.HandlerTimeout + writeTime,
+		WriteTimeout:                 s.opt.BodyTimeout + s.opt.HandlerTimeout + commitTime + writeTime,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		ErrorLog:                     slog.NewLogLogger(s.opt.Log.Handler(), slog.LevelWarn),
@@ -164,6 +166,9 @@ func (s *Server) HTTPServer() *http.Server {
 		},
 	}
 }
+
+// Leave has /readyz say that the server goes down, so that a load balancer turns to others before requests are refused.
+func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Drain makes the server refuse new requests with SERVICE_UNAVAILABLE and, by stopping the queue's leases and waits,
 // end every wait with what is known. Requests in hand finish.

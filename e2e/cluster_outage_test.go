@@ -66,6 +66,60 @@ func TestOutageOfPostgresIsToldAsSuch(t *testing.T) {
 	c.judge(b)
 }
 
+// TestWithoutTheStandbyPostgresAcknowledgesNothing: a submit whose commit waits for a standby that is away is answered
+// when it is back, or, where that takes long, told that nobody knows: never 200, never nothing.
+func TestWithoutTheStandbyPostgresAcknowledgesNothing(t *testing.T) {
+	t.Parallel()
+	primary := testserver.NewPostgres(t, testserver.PostgresOptions{})
+	database := primary.Database(t)
+	standby := primary.Standby(t, true)
+	c := serveCluster(t, database, 2, setup{})
+	c.nodes[0].define(t, metered, pullType())
+	client := c.nodes[0].newClient(t, "10")
+	client.post("/v1/jobs", someJob).ok()
+	standby.Stop("fast")
+	type told struct {
+		answer answer
+		err    error
+	}
+	answers := make(chan told, len(c.nodes))
+	for _, s := range c.nodes {
+		go func() {
+			a, err := client.at(s).try(http.MethodPost, "/v1/jobs", someJob)
+			answers <- told{a, err}
+		}()
+	}
+	<-time.After(either(time.Second, 100*time.Second))
+	if !long() && len(answers) > 0 {
+		t.Error("answered without the standby")
+	}
+	if long() && len(answers) < len(c.nodes) {
+		t.Errorf("%d of %d are answered", len(answers), len(c.nodes))
+	}
+	standby.Start()
+	paid := 1
+	for range c.nodes {
+		switch got := <-answers; {
+		case got.err != nil:
+			t.Error(got.err)
+		case !long() && got.answer.status == http.StatusOK:
+			paid++
+		default:
+			if code := got.answer.header.Get("X-Error-Code"); code != "DATABASE_ERROR" && code != "SERVICE_UNAVAILABLE" {
+				t.Errorf("without the standby: %s", got.answer)
+			}
+		}
+	}
+	until(t, "writes get through again", func() bool {
+		a, err := client.try(http.MethodPost, "/v1/jobs", someJob)
+		return err == nil && a.status == http.StatusOK
+	})
+	if jobs := client.jobsSoFar(); jobs < paid+1 {
+		t.Errorf("%d jobs, and %d were acknowledged", jobs, paid+1)
+	}
+	c.audit()
+}
+
 // newestJob waits until the client has a job, and returns its ID.
 func (c customer) newestJob() (id string) {
 	c.t.Helper()

@@ -83,6 +83,27 @@ func TestDrainRefusesNewRequests(t *testing.T) {
 	}
 }
 
+// TestDrainDelayLetsABalancerTurnAwayFirst: the server says that it goes, and still takes what comes.
+func TestDrainDelayLetsABalancerTurnAwayFirst(t *testing.T) {
+	t.Parallel()
+	s := serve(t, setup{config: "drain_delay: 1h\n"})
+	s.define(t, metered, pullType())
+	c := s.newClient(t, "10")
+	s.as(t, "").get("/readyz").ok()
+	s.process.signal(syscall.SIGTERM)
+	until(t, "the server is not ready any more", func() bool {
+		a, err := s.as(t, "").try("GET", "/readyz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.status == http.StatusServiceUnavailable
+	})
+	c.post("/v1/jobs", someJob).ok()
+	s.as(t, "").get("/healthz").ok()
+	s.process.signal(syscall.SIGTERM) // the second ends it at once
+	s.process.exitCode(t)
+}
+
 // TestDrainGivesUpOnWhatTakesTooLong: a request that never ends does not hold up the restart.
 func TestDrainGivesUpOnWhatTakesTooLong(t *testing.T) {
 	t.Parallel()

@@ -41,6 +41,7 @@ type config struct {
 
 	LogLevel     slog.Level
 	LogFormat    string
+	DrainDelay   time.Duration
 	DrainTimeout time.Duration
 
 	JobTypes    []definition
@@ -198,6 +199,9 @@ var settings = []setting{
 		}
 		return nil
 	}),
+	one("drain_delay", func(c *config, s string) error {
+		return readDuration(&c.DrainDelay, s, 0, time.Hour)
+	}),
 	one("drain_timeout", func(c *config, s string) error {
 		return readDuration(&c.DrainTimeout, s, 0, time.Hour)
 	}),
@@ -250,6 +254,7 @@ type settingFlags struct {
 	FailedAuthBurst *string  `env:"TALLYGATE_FAILED_AUTH_BURST" group:"settings" placeholder:"N" help:"Failed authentications at one instant (default: twice the limit)."`
 	LogLevel        *string  `env:"TALLYGATE_LOG_LEVEL" group:"settings" placeholder:"LEVEL" help:"debug, info, warn or error (default: info)."`
 	LogFormat       *string  `env:"TALLYGATE_LOG_FORMAT" group:"settings" placeholder:"FORMAT" help:"json or text (default: json)."`
+	DrainDelay      *string  `env:"TALLYGATE_DRAIN_DELAY" group:"settings" placeholder:"DURATION" help:"How long to go on answering after SIGTERM, with /readyz at 503 already (default: 0s)."`
 	DrainTimeout    *string  `env:"TALLYGATE_DRAIN_TIMEOUT" group:"settings" placeholder:"DURATION" help:"How long to wait for work in hand at the end (default: 2s)."`
 	Config          string   `env:"TALLYGATE_CONFIG" placeholder:"FILE" help:"YAML file with settings and job_types."`
 }

@@ -233,9 +233,18 @@ func (s *server) run(ctx context.Context, listener net.Listener) (err error) {
 	case err := <-served:
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
-		s.drain(web)
-		return nil
 	}
+	if delay := s.config.DrainDelay; delay > 0 {
+		s.api.Leave()
+		s.log.Info("leaving: not ready any more", "drains_in", delay.String())
+		select {
+		case err := <-served:
+			return fmt.Errorf("serving: %w", err)
+		case <-time.After(delay):
+		}
+	}
+	s.drain(web)
+	return nil
 }
 
 // lastAnswers is the least time for requests in hand once the work in hand has had its own.
