@@ -15,9 +15,8 @@ import (
 // Engine opens and ends the write transactions of a Committer. The Committer calls it from one goroutine.
 type Engine interface {
 	Begin() (*Tx, error)
-	// Commit returns after the transaction is on disk. After an error the transaction is gone. With more, others wait
-	// already, so that Begin follows.
-	Commit(tx *Tx, more bool) error
+	// Commit returns after the transaction is on disk. After an error the transaction is gone.
+	Commit(*Tx) error
 	Rollback(*Tx)
 	// ReadAhead brings rows that the members of the transaction are going to ask for into its cache, where asking for
 	// each would take long.
@@ -236,7 +235,7 @@ func (c *Committer) together(tx *Tx, batch []*member) error {
 		c.engine.Rollback(tx)
 		return err
 	}
-	return c.engine.Commit(tx, len(c.waiting) > 0)
+	return c.engine.Commit(tx)
 }
 
 // readsOf puts together what the members are going to read.

@@ -37,7 +37,7 @@ func (e *engine) Begin() (*store.Tx, error) {
 	return store.NewTx(e, time.Now(), store.NewCache()), nil
 }
 
-func (e *engine) Commit(*store.Tx, bool) error {
+func (e *engine) Commit(*store.Tx) error {
 	e.log = append(e.log, "commit")
 	if e.commit != nil {
 		return e.commit()

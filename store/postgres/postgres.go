@@ -79,7 +79,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	if s.pool, err = newPool(config, opt.Readers); err != nil {
 		return nil, err
 	}
-	s.writer = newWriter(s)
+	s.writer = &writer{store: s, cache: store.NewCache()}
 	s.session, s.notifier, s.presence = newSession(s), newNotifier(s), newPresence(s)
 	if err := s.join(ctx, opt.Alone); err != nil {
 		s.stop()
@@ -209,7 +209,7 @@ func (s *Store) Close() error {
 		s.stop()
 		s.tasks.Wait()
 		s.presence.leave()
-		s.writer.close()
+		s.writer.disconnect()
 		s.pool.Close()
 	})
 	return nil

@@ -223,7 +223,7 @@ func TestMoreThanIsKeptGoesAheadOfTheCommit(t *testing.T) {
 			if err := tx.InsertJob(j); err != nil {
 				return err
 			}
-			if size := s.writer.line.conn.writes.size; size > maxGathered {
+			if size := s.writer.conn.writes.size; size > maxGathered {
 				return fmt.Errorf("%d bytes wait", size)
 			}
 		}
@@ -261,7 +261,7 @@ func TestALostConnectionBeforeTheCommitIsNotSeen(t *testing.T) {
 	s := nodes(t, 1)[0]
 	addClient(t, s, "cl_a")
 	for range 3 {
-		kill(t, s, "pid = "+fmt.Sprint(s.writer.line.conn.pg.PgConn().PID()))
+		kill(t, s, "pid = "+fmt.Sprint(s.writer.conn.pg.PgConn().PID()))
 		if err := post(s, "cl_a", 1); err != nil {
 			t.Fatal(err)
 		}
@@ -269,7 +269,7 @@ func TestALostConnectionBeforeTheCommitIsNotSeen(t *testing.T) {
 	runs := 0
 	err := s.Update(background, func(tx tallygate.Tx) error { // in the middle of one
 		if runs++; runs == 1 {
-			kill(t, s, "pid = "+fmt.Sprint(s.writer.line.conn.pg.PgConn().PID()))
+			kill(t, s, "pid = "+fmt.Sprint(s.writer.conn.pg.PgConn().PID()))
 		}
 		c, err := tx.Client("cl_a")
 		if err != nil {
@@ -351,7 +351,7 @@ func TestANodeThatStandsStillWhileItSendsLosesItsTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	still := pg.StartPipeline(t.Context())
-	for _, sql := range []string{"BEGIN", beginSQL, turnSQL} {
+	for _, sql := range []string{"BEGIN", beginSQL, "SELECT value, turn FROM counters WHERE name = 'event' FOR UPDATE"} {
 		still.SendQueryParams(sql, nil, nil, nil, nil)
 	}
 	if err := still.Flush(); err != nil { // and no Sync

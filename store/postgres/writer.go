@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,69 +15,58 @@ import (
 	"github.com/tallygate/tallygate/store"
 )
 
-// writer writes by two connections in turn, so that while one commits the other waits for the next turn already. The
-// committer calls it from one goroutine.
+// writer is the one connection of this node that writes. The committer calls it from one goroutine.
 type writer struct {
 	store *Store
-	lines [2]line
-	line  *line     // of the transaction that is open, or was last
-	ahead chan turn // of the other line, where it was asked for before it was needed
+	conn  *conn
 	cache *store.Cache
 	last  int64     // the number of our last turn, after which the cache holds what the database held; 0: none
 	turn  int64     // the turn before this transaction's
 	now   time.Time // of the last transaction; time does not go back
 
-	uncertain bool // a commit's outcome is not known: the next one is to be on the standby's disk, too
+	uncertain bool        // a commit's outcome is not known: the next one is to be on the standby's disk, too
+	warned    atomic.Bool // by the database, in the course of a commit
 }
 
-func newWriter(s *Store) *writer {
-	w := &writer{store: s, cache: store.NewCache()}
-	w.line = &w.lines[0]
-	return w
-}
+const (
+	turnTimeout  = 10 * time.Second // to wait for our turn
+	idleTimeout  = 3 * time.Second  // that a node which stands still may hold a turn
+	writeTimeout = 15 * time.Second // of one statement
+)
+
+// beginSQL sets the bounds of a turn. They end with the transaction, so that they hold behind a pooler, too.
+var beginSQL = fmt.Sprintf(`SELECT set_config('lock_timeout', '%d', true), set_config('idle_in_transaction_session_timeout', '%d', true),
+	set_config('statement_timeout', '%d', true), set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+	set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`,
+	turnTimeout.Milliseconds(), idleTimeout.Milliseconds(), writeTimeout.Milliseconds())
 
 // Begin starts a transaction and waits for its turn. What this node remembers holds if the last turn was its own.
 func (w *writer) Begin() (*store.Tx, error) {
-	var t turn
-	if w.ahead == nil {
-		t = w.line.await(w.store)
-	} else {
-		t, w.ahead, w.line = <-w.ahead, nil, w.other()
-		if t.err != nil { // perhaps since the commit before took long
-			t = w.line.await(w.store)
+	if err := w.connect(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), journeyTimeout)
+	defer cancel()
+	asked := w.store.clock.elapsed()
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
+	batch.Queue(beginSQL)
+	var event, clock int64
+	batch.Queue(`SELECT value, turn FROM counters WHERE name = 'event' FOR UPDATE`).QueryRow(func(r pgx.Row) error { return r.Scan(&event, &w.turn) })
+	batch.Queue(`SELECT ` + clockSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&clock) }) // in a statement of its own: after the wait
+	if err := w.conn.pg.SendBatch(ctx, batch).Close(); err != nil {
+		w.Rollback(nil)
+		if codeOf(err) == lockNotAvailable && w.store.endStuck() {
+			return w.Begin()
 		}
+		return nil, translate(err)
 	}
-	if t.err != nil {
-		w.forget()
-		return nil, t.err
+	if w.turn != w.last || w.last == 0 {
+		w.cache = store.NewCacheAt(event)
 	}
-	if w.turn = t.number; w.line.fresh || w.turn != w.last || w.last == 0 {
-		w.cache = store.NewCacheAt(t.event)
-	}
-	w.line.fresh = false
-	w.line.conn.failed, w.line.conn.writes = false, gathered{}
-	return store.NewTx(w.line.conn, w.time(t.clock, t.asked), w.cache), nil
+	w.conn.failed, w.conn.writes = false, gathered{}
+	return store.NewTx(w.conn, w.time(clock, asked), w.cache), nil
 }
-
-// askAhead has the other line wait for its turn.
-func (w *writer) askAhead() {
-	if w.ahead != nil {
-		return
-	}
-	ahead, line := make(chan turn, 1), w.other()
-	w.ahead = ahead
-	go func() { ahead <- line.await(w.store) }()
-}
-
-func (w *writer) other() *line {
-	if w.line == &w.lines[0] {
-		return &w.lines[1]
-	}
-	return &w.lines[0]
-}
-
-// forget drops what this node remembers of the database.
-func (w *writer) forget() { w.cache, w.last = store.NewCache(), 0 }
 
 // time is the transaction's time.
 func (w *writer) time(clock int64, asked time.Duration) time.Time {
@@ -94,14 +85,11 @@ func (w *writer) ReadAhead(tx *store.Tx, reads tallygate.Reads) error { return t
 
 // Commit sends what was gathered and commits, in one journey, and returns after it is on disk: the standby's, too,
 // where the database is set up so.
-func (w *writer) Commit(tx *store.Tx, more bool) error {
-	if more {
-		w.askAhead()
-	}
+func (w *writer) Commit(tx *store.Tx) error {
 	wrote := tx.Wrote() || w.uncertain
-	w.line.warned.Store(false)
+	w.warned.Store(false)
 	var tag pgconn.CommandTag
-	err := w.line.conn.travel(func(b *pgx.Batch) {
+	err := w.conn.travel(func(b *pgx.Batch) {
 		if wrote {
 			b.Queue(`UPDATE counters SET turn = $1 WHERE name = 'event'`, w.turn+1)
 		}
@@ -119,7 +107,7 @@ func (w *writer) Commit(tx *store.Tx, more bool) error {
 	case err != nil && codeOf(err) != "" && !gone(err): // the database says that it did not commit
 		w.Rollback(tx)
 		return err
-	case err != nil || w.line.warned.Load() || tag.String() != "COMMIT":
+	case err != nil || w.warned.Load() || tag.String() != "COMMIT":
 		w.Rollback(tx)
 		w.uncertain = true
 		return &tallygate.Error{Code: tallygate.DatabaseError, Detail: "the database did not tell whether the request was carried out; look before you retry",
@@ -133,15 +121,23 @@ func (w *writer) Commit(tx *store.Tx, more bool) error {
 		w.last = w.turn
 	}
 	if !w.cache.Reusable() {
-		w.forget()
+		w.cache, w.last = store.NewCache(), 0
 	}
 	return nil
 }
 
 // Rollback ends the transaction without a trace.
 func (w *writer) Rollback(*store.Tx) {
-	w.forget()
-	w.line.rollback()
+	w.cache, w.last = store.NewCache(), 0
+	w.conn.writes = gathered{}
+	if w.conn.lost() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	if _, err := w.conn.pg.Exec(ctx, "ROLLBACK"); err != nil {
+		w.disconnect()
+	}
 }
 
 // Transient reports whether the members may succeed if they are run again: another session was in the way, or the
@@ -151,11 +147,11 @@ func (w *writer) Transient(err error) bool {
 	if e.Code != tallygate.DatabaseError || store.CommitFailed(err) || e.Err == nil {
 		return false
 	}
-	if codeOf(e.Err) == "" && w.line.conn != nil && !w.line.conn.lost() {
+	if codeOf(e.Err) == "" && w.conn != nil && !w.conn.lost() {
 		return false // it was not the connection
 	}
 	if gone(e.Err) {
-		w.line.disconnect()
+		w.disconnect()
 	}
 	return transient(e.Err)
 }
@@ -166,14 +162,35 @@ func (w *writer) Hopeless(err error) bool { return hopeless(err) }
 // Idle does nothing.
 func (w *writer) Idle() {}
 
-// close hangs up.
-func (w *writer) close() {
-	if w.ahead != nil {
-		<-w.ahead
+// connect makes sure of a connection.
+func (w *writer) connect() error {
+	if w.conn != nil && !w.conn.lost() {
+		return nil
 	}
-	for i := range w.lines {
-		w.lines[i].disconnect()
+	w.cache, w.last = store.NewCache(), 0
+	config := w.store.config.Copy()
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" {
+			w.warned.Store(true) // such as: the wait for the standby was given up
+		}
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), journeyTimeout)
+	defer cancel()
+	pg, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return translate(err)
+	}
+	w.conn = &conn{pg: pg}
+	return nil
+}
+
+func (w *writer) disconnect() {
+	if w.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	_ = w.conn.pg.Close(ctx) // it is of no use any more
 }
 
 // errWarned is the cause of an uncertain commit that the database answered with a warning, or otherwise than by COMMIT.

@@ -28,7 +28,7 @@ func (w *writer) Begin() (*store.Tx, error) {
 }
 
 // Commit returns after the log is on disk.
-func (w *writer) Commit(*store.Tx, bool) error {
+func (w *writer) Commit(*store.Tx) error {
 	_, err := w.conn.Exec("COMMIT")
 	if err != nil {
 		w.Rollback(nil)
