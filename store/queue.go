@@ -8,7 +8,7 @@ import (
 	"github.com/tallygate/tallygate"
 )
 
-const itemColumns = `q.job_id, q.client_id, q.type, q.priority, q.held, q.price_version, q.state, q.at, q.attempt, q.failures,
+const itemColumns = `q.job_id, q.client_id, q.type, -q.rank, q.held, q.price_version, q.state, q.at, q.attempt, q.failures,
 	q.losses, q.max_attempts, q.time_limit, q.started_at, q.leased_at, q.lease_event, q.attempt_deadline, q.token, q.worker,
 	q.cancel_requested, q.progress, q.error_code, q.error_message`
 
@@ -68,11 +68,11 @@ func millionths(progress float64) int64 {
 }
 
 // The columns that are left out have defaults: nothing has happened yet.
-var insertItem = insert("queue", "job_id, client_id, type, priority, held, price_version, state, at, max_attempts, time_limit")
+var insertItem = insert("queue", "job_id, client_id, type, rank, held, price_version, state, at, max_attempts, time_limit")
 
 // Enqueue adds a live job.
 func (tx *Tx) Enqueue(q *tallygate.QueueItem) error {
-	return tx.write(insertItem, string(q.JobID), string(q.ClientID), q.Type, q.Priority, int64(q.Held), q.PriceVersion, int64(q.State), micros(q.At),
+	return tx.write(insertItem, string(q.JobID), string(q.ClientID), q.Type, -q.Priority, int64(q.Held), q.PriceVersion, int64(q.State), micros(q.At),
 		q.MaxAttempts, int64(q.TimeLimit))
 }
 
@@ -120,31 +120,24 @@ func (tx *Tx) RemoveItem(id tallygate.JobID) error {
 }
 
 // ReadyJobs are the first of a lane that may run now, from its head on: by priority, then by age, at most limit and no more
-// once their inputs come to maxReady bytes. Those past their time limit are left to OverdueItems.
+// once their inputs come to maxReady bytes. Those past their time limit are left to OverdueItems. The items are chosen
+// before their jobs are looked up, so that whatever the tables' statistics say nothing but the lane is walked.
 func (tx *Tx) ReadyJobs(lane *tallygate.Lane, limit int) (jobs []*tallygate.Job, err error) {
-	below, size := int64(math.MaxInt64), 0
-	read := func(where string, args ...any) error {
-		args = append([]any{lane.Type, string(lane.ClientID), micros(tx.now), limit - len(jobs)}, args...)
-		return tx.conn.Query(`SELECT `+jobColumns+`, `+itemColumns+`
-			FROM queue q JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id
-			WHERE q.state = 0 AND q.type = $1 AND q.client_id = $2
-				AND (q.started_at = 0 OR q.started_at + q.time_limit / 1000 > $3) AND `+where+`
-			ORDER BY q.priority DESC, q.job_id LIMIT $4`, func(r Row) error {
-			j, err := scanLiveJob(r)
-			jobs = append(jobs, j)
-			if size += len(j.Input); err == nil && size >= maxReady {
-				err = errEnough
-			}
-			return err
-		}, args...)
+	rank, size := -lane.HeadPriority, 0
+	if lane.Head == "" {
+		rank = math.MinInt64
 	}
-	if lane.Head != "" { // two ranges of the index: an order of both columns at once is none
-		below = lane.HeadPriority
-		err = read(`q.priority = $5 AND q.job_id >= $6`, below, string(lane.Head))
-	}
-	if err == nil && len(jobs) < limit {
-		err = read(`q.priority < $5`, below)
-	}
+	err = tx.conn.Query(`SELECT `+jobColumns+`, `+itemColumns+`
+		FROM (SELECT * FROM queue WHERE state = 0 AND type = $1 AND client_id = $2 AND (rank, job_id) >= ($3, $4)
+			AND (started_at = 0 OR started_at + time_limit / 1000 > $5) ORDER BY rank, job_id LIMIT $6) AS q
+		JOIN jobs j ON j.client_id = q.client_id AND j.id = q.job_id ORDER BY q.rank, q.job_id`, func(r Row) error {
+		j, err := scanLiveJob(r)
+		jobs = append(jobs, j)
+		if size += len(j.Input); err == nil && size >= maxReady {
+			err = errEnough
+		}
+		return err
+	}, lane.Type, string(lane.ClientID), rank, string(lane.Head), micros(tx.now), limit)
 	if errors.Is(err, errEnough) {
 		err = nil
 	}

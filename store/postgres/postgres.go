@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -122,10 +124,12 @@ func newPool(config *pgx.ConnConfig, readers int) (*pgxpool.Pool, error) {
 	pooled.ConnConfig = config.Copy()
 	pooled.MaxConns = int32(readers) //nolint:gosec // a handful
 	pooled.MaxConnIdleTime = 5 * time.Minute
-	// Lookups by a key are all that a server does: a plan that was made while a table was small must not scan it later.
+	var settings strings.Builder
+	for _, s := range append(slices.Clone(byKeys), setting{"statement_timeout", milliseconds(readTimeout)}, setting{"idle_in_transaction_session_timeout", milliseconds(journeyTimeout)}) {
+		fmt.Fprintf(&settings, "SET %s = %s; ", s.name, s.value)
+	}
 	pooled.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.PgConn().Exec(ctx, fmt.Sprintf("SET enable_seqscan = off; SET jit = off; SET statement_timeout = %d; SET idle_in_transaction_session_timeout = %d",
-			readTimeout.Milliseconds(), journeyTimeout.Milliseconds())).ReadAll()
+		_, err := c.PgConn().Exec(ctx, settings.String()).ReadAll()
 		return err
 	}
 	return pgxpool.NewWithConfig(context.Background(), pooled)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,10 +36,18 @@ const (
 )
 
 // beginSQL sets the bounds of a turn. They end with the transaction, so that they hold behind a pooler, too.
-var beginSQL = fmt.Sprintf(`SELECT set_config('lock_timeout', '%d', true), set_config('idle_in_transaction_session_timeout', '%d', true),
-	set_config('statement_timeout', '%d', true), set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-	set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`,
-	turnTimeout.Milliseconds(), idleTimeout.Milliseconds(), writeTimeout.Milliseconds())
+var beginSQL = func() string {
+	bounds := []setting{
+		{"lock_timeout", milliseconds(turnTimeout)},
+		{"idle_in_transaction_session_timeout", milliseconds(idleTimeout)},
+		{"statement_timeout", milliseconds(writeTimeout)},
+	}
+	var sets []string
+	for _, s := range append(bounds, byKeys...) {
+		sets = append(sets, fmt.Sprintf("set_config('%s', '%s', true)", s.name, s.value))
+	}
+	return "SELECT " + strings.Join(sets, ", ")
+}()
 
 // Begin starts a transaction and waits for its turn. What this node remembers holds if the last turn was its own.
 func (w *writer) Begin() (*store.Tx, error) {

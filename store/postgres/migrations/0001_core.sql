@@ -150,7 +150,7 @@ CREATE TABLE queue (
   job_id           TEXT COLLATE "C" PRIMARY KEY,
   client_id        TEXT COLLATE "C" NOT NULL,
   type             TEXT COLLATE "C" NOT NULL,
-  priority         BIGINT NOT NULL,
+  rank             BIGINT NOT NULL, -- the priority with its sign turned: the order of leases, and nothing else, runs by it
   held             BIGINT NOT NULL,
   price_version    BIGINT NOT NULL,
   state            BIGINT NOT NULL CHECK (state BETWEEN 0 AND 2), -- ready, waiting, leased
@@ -172,7 +172,7 @@ CREATE TABLE queue (
   error_message    TEXT NOT NULL DEFAULT ''
 );
 -- Only what may run now is in the index that leases claim from.
-CREATE INDEX queue_ready ON queue (type, client_id, priority DESC, job_id) WHERE state = 0;
+CREATE INDEX queue_ready ON queue (type, client_id, rank, job_id) WHERE state = 0;
 CREATE INDEX queue_due ON queue (at) WHERE state <> 0;
 -- Only jobs that ran before and wait for another try.
 CREATE INDEX queue_overdue ON queue ((started_at + time_limit / 1000)) WHERE state = 0 AND started_at > 0;
