@@ -18,19 +18,18 @@ type gathered struct {
 	size   int               // bytes, roughly
 }
 
-// group is the rows of one Write: an array for each column.
+// group is the rows of one Write.
 type group struct {
-	write   *store.Write
-	columns []any          // []string, []int64 or [][]byte
-	places  map[string]int // where the row of a key stands, for what may be written twice
-	rows    int
+	write  *store.Write
+	rows   [][]any
+	places map[string]int // where the row of a key stands, for what may be written twice
 }
 
 // add gathers one row.
 func (g *gathered) add(w *store.Write, args []any) {
 	last := g.last[w.Table]
 	if last == nil || last.write != w {
-		last = &group{write: w, columns: make([]any, len(args))}
+		last = &group{write: w}
 		if w.Verb == store.Update || w.Verb == store.Upsert {
 			last.places = map[string]int{}
 		}
@@ -40,55 +39,39 @@ func (g *gathered) add(w *store.Write, args []any) {
 		}
 		g.last[w.Table] = last
 	}
-	g.size += last.put(args)
+	last.put(args)
+	g.size += 8 * len(args)
+	for _, arg := range args {
+		switch v := arg.(type) {
+		case string:
+			g.size += len(v)
+		case []byte:
+			g.size += len(v)
+		}
+	}
 }
 
 // put adds a row, or replaces the one with the same key: a statement that finds two would take either.
-func (r *group) put(args []any) (size int) {
-	at := r.rows
+func (r *group) put(args []any) {
 	if r.places != nil {
 		key := fmt.Sprint(args[:len(r.write.Key)]...)
-		if before, found := r.places[key]; found {
-			at = before
-		} else {
-			r.places[key] = at
+		if at, found := r.places[key]; found {
+			r.rows[at] = args
+			return
 		}
+		r.places[key] = len(r.rows)
 	}
-	if at == r.rows {
-		r.rows++
-	}
-	for i, arg := range args {
-		switch v := arg.(type) {
-		case string:
-			r.columns[i] = set(r.columns[i], at, text(v))
-			size += len(v)
-		case []byte:
-			r.columns[i] = set(r.columns[i], at, v)
-			size += len(v)
-		case int64:
-			r.columns[i] = set(r.columns[i], at, v)
-		case int:
-			r.columns[i] = set(r.columns[i], at, int64(v))
-		default:
-			panic(fmt.Sprintf("column %d of a write of %s is a %T", i, r.write.Table, arg))
-		}
-	}
-	return size + 8*len(args)
-}
-
-func set[T any](column any, at int, v T) []T {
-	values, _ := column.([]T)
-	if at < len(values) {
-		values[at] = v
-		return values
-	}
-	return append(values, v)
+	r.rows = append(r.rows, args)
 }
 
 // queue adds the statements to a batch and forgets the rows.
 func (g *gathered) queue(b *pgx.Batch) {
 	for _, r := range g.groups {
-		b.Queue(many(r), r.columns...)
+		columns := make([]any, len(r.rows[0]))
+		for i := range columns {
+			columns[i] = newArray(r.rows, i)
+		}
+		b.Queue(many(r), columns...)
 	}
 	*g = gathered{}
 }
@@ -105,7 +88,7 @@ func many(r *group) string {
 	w, names := r.write, r.write.All()
 	arrays := make([]string, len(names))
 	for i := range names {
-		arrays[i] = fmt.Sprintf("$%d::%s[]", i+1, typeOf(r.columns[i]))
+		arrays[i] = fmt.Sprintf("$%d::%s[]", i+1, kindOf(r.rows[0][i]).name)
 	}
 	rows := "unnest(" + strings.Join(arrays, ", ") + ")"
 	var sql string
@@ -131,14 +114,4 @@ func sameKey(w *store.Write) string {
 		same[i] = "t." + k + " = v." + k
 	}
 	return strings.Join(same, " AND ")
-}
-
-func typeOf(column any) string {
-	switch column.(type) {
-	case []string:
-		return "text"
-	case [][]byte:
-		return "bytea"
-	}
-	return "bigint"
 }

@@ -189,6 +189,7 @@ func (w *writer) connect() error {
 	if err != nil {
 		return translate(err)
 	}
+	takeArrays(pg.TypeMap())
 	w.conn = &conn{pg: pg}
 	return nil
 }
