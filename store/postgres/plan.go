@@ -14,6 +14,7 @@ type setting struct{ name, value string }
 var byKeys = []setting{
 	{"enable_seqscan", "off"}, {"enable_bitmapscan", "off"}, {"enable_sort", "off"},
 	{"enable_hashjoin", "off"}, {"enable_mergejoin", "off"}, {"jit", "off"},
+	{"plan_cache_mode", "force_generic_plan"}, // by keys it is the same plan for all values; else one is made for each batch
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
