@@ -85,12 +85,14 @@ func (s *Service) Sweep(ctx context.Context) error { return s.sweepDue(ctx, 0) }
 // sweepDue does what is due if anything has been for that long.
 func (s *Service) sweepDue(ctx context.Context, late time.Duration) error {
 	for {
-		due, err := s.due(ctx, late)
+		due, now, err := s.due(ctx, late)
+		if err == nil && !due {
+			s.swept.done(now)
+		}
 		if err != nil || !due {
 			return err
 		}
 		var n int
-		var now time.Time
 		err = s.update(ctx, func(tx tallygate.Tx, did *change) error {
 			now = tx.Now()
 			n, err = s.sweep(tx, did)
@@ -106,10 +108,11 @@ func (s *Service) sweepDue(ctx context.Context, late time.Duration) error {
 	}
 }
 
-// due looks, without writing, whether there is anything to do.
-func (s *Service) due(ctx context.Context, late time.Duration) (due bool, err error) {
+// due looks, without writing, whether there is anything to do, and tells up to when it has looked.
+func (s *Service) due(ctx context.Context, late time.Duration) (due bool, to time.Time, err error) {
 	err = s.store.View(ctx, func(tx tallygate.Tx) error {
-		from, to := s.swept.from(tx.Now()), tx.Now().Add(-late)
+		from := s.swept.from(tx.Now())
+		to = tx.Now().Add(-late)
 		items, err := tx.DueItems(from, to, 1)
 		if err == nil && len(items) == 0 {
 			items, err = tx.OverdueItems(from, to, 1)
@@ -117,7 +120,7 @@ func (s *Service) due(ctx context.Context, late time.Duration) (due bool, err er
 		due = len(items) > 0
 		return err
 	})
-	return due, err
+	return due, to, err
 }
 
 // swept remembers up to when all that was due has been done, so that a sweep begins there: what was done long ago may

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -195,4 +196,44 @@ func TestATimeLimitFinerThanTheClockEndsAJobOnce(t *testing.T) {
 	}
 	w.stands(l.Job.ID, tallygate.JobFailed)
 	w.owns(c, "1.00", "0.00")
+}
+
+// watchedStore tells where the last look for due items began.
+type watchedStore struct {
+	tallygate.Store
+	from time.Time
+}
+
+type watchedTx struct {
+	tallygate.Tx
+	store *watchedStore
+}
+
+func (s *watchedStore) View(ctx context.Context, fn func(tallygate.Tx) error) error {
+	return s.Store.View(ctx, func(tx tallygate.Tx) error { return fn(watchedTx{tx, s}) })
+}
+
+func (tx watchedTx) DueItems(from, to time.Time, limit int) ([]*tallygate.QueueItem, error) {
+	tx.store.from = from
+	return tx.Tx.DueItems(from, to, limit)
+}
+
+// TestASweepBeginsWhereTheLastOneFoundNothing: what is long done may lie in the database's index for as long as somebody
+// holds a snapshot.
+func TestASweepBeginsWhereTheLastOneFoundNothing(t *testing.T) {
+	w := testWorld(t)
+	watched := &watchedStore{Store: w.store}
+	w.queue = queue.New(watched, queue.Options{IDs: w.ids})
+	w.sweep()
+	looked := w.clock.Now()
+	w.clock.Advance(10 * time.Second)
+	w.sweep()
+	if watched.from.IsZero() || looked.Sub(watched.from) > 5*time.Second {
+		t.Errorf("a look at %v began at %v", w.clock.Now(), watched.from)
+	}
+	w.clock.Advance(2 * time.Minute)
+	w.sweep()
+	if !watched.from.IsZero() {
+		t.Errorf("a look after minutes began at %v, not at the beginning", watched.from)
+	}
 }
