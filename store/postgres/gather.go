@@ -90,28 +90,68 @@ func many(r *group) string {
 	for i := range names {
 		arrays[i] = fmt.Sprintf("$%d::%s[]", i+1, kindOf(r.rows[0][i]).name)
 	}
-	rows := "unnest(" + strings.Join(arrays, ", ") + ")"
+	rows, columns := "unnest("+strings.Join(arrays, ", ")+")", strings.Join(names, ", ")
+	values := rows + " AS v (" + columns + ")"
 	var sql string
-	switch w.Verb {
-	case store.Insert, store.Upsert, store.Add:
-		sql = "INSERT INTO " + w.Table + " (" + strings.Join(names, ", ") + ") SELECT * FROM " + rows + w.OnConflict()
-	case store.Update:
-		sets := make([]string, len(w.Columns))
-		for i, c := range w.Columns {
-			sets[i] = c + " = v." + c
-		}
-		sql = "UPDATE " + w.Table + " AS t SET " + strings.Join(sets, ", ") + " FROM " + rows + " AS v (" + strings.Join(names, ", ") + ") WHERE " + sameKey(w)
-	case store.Delete:
-		sql = "DELETE FROM " + w.Table + " AS t USING " + rows + " AS v (" + strings.Join(names, ", ") + ") WHERE " + sameKey(w)
+	switch {
+	case w.Verb == store.Insert:
+		sql = "INSERT INTO " + w.Table + " (" + columns + ") SELECT * FROM " + rows
+	case w.Verb == store.Delete:
+		sql = "DELETE FROM " + w.Table + " AS t USING " + values + " WHERE " + same("t", "v", w.Key)
+	case w.Verb == store.Update && !busy[w.Table]:
+		sql = "UPDATE " + w.Table + " AS t SET " + assign(w) + " FROM " + values + " WHERE " + same("t", "v", w.Key)
+	case w.Verb == store.Update:
+		sql = updateNewest(w, values)
+	case !busy[w.Table]:
+		sql = "INSERT INTO " + w.Table + " (" + columns + ") SELECT * FROM " + rows + w.OnConflict()
+	default:
+		sql = "WITH v AS (SELECT * FROM " + values + "), there AS (" + updateNewest(w, "v") + " RETURNING " + of("t", w.Key) + ")" +
+			" INSERT INTO " + w.Table + " (" + columns + ") SELECT * FROM v WHERE NOT EXISTS (SELECT 1 FROM there WHERE " + same("there", "v", w.Key) + ")"
 	}
-	statements.Store(w, sql)
+	statements.Store(r.write, sql)
 	return sql
 }
 
-func sameKey(w *store.Write) string {
-	same := make([]string, len(w.Key))
+// busy are the tables of few rows that change with every batch. While somebody holds a snapshot nothing of them can be
+// cleaned away, and a key's row has tens of thousands of versions, which an update by the key walks from the oldest on.
+var busy = map[string]bool{"counters": true, "clients": true, "lanes": true, "type_loads": true, "usage": true}
+
+// updateNewest is an update that finds its rows from the newest version on: an index keeps equal keys in the order of
+// their places, and new versions go to the end of the table. The range of one key, and not the key, is asked for, since
+// the order of what is all equal would be left out.
+func updateNewest(w *store.Write, values string) string {
+	key, sought, latest := of("x", w.Key), of("v", w.Key), make([]string, len(w.Key))
 	for i, k := range w.Key {
-		same[i] = "t." + k + " = v." + k
+		latest[i] = "x." + k + " DESC"
 	}
-	return strings.Join(same, " AND ")
+	return "UPDATE " + w.Table + " AS t SET " + assign(w) + " FROM " + values + " CROSS JOIN LATERAL (SELECT x.ctid FROM " + w.Table + " AS x WHERE (" +
+		key + ") >= (" + sought + ") AND (" + key + ") <= (" + sought + ") ORDER BY " + strings.Join(latest, ", ") + " LIMIT 1) AS newest WHERE t.ctid = newest.ctid"
+}
+
+// assign sets the columns of a row of v, or adds to them.
+func assign(w *store.Write) string {
+	sets := make([]string, len(w.Columns))
+	for i, c := range w.Columns {
+		sets[i] = c + " = v." + c
+		if w.Verb == store.Add {
+			sets[i] = c + " = t." + c + " + v." + c
+		}
+	}
+	return strings.Join(sets, ", ")
+}
+
+func of(table string, columns []string) string {
+	named := make([]string, len(columns))
+	for i, c := range columns {
+		named[i] = table + "." + c
+	}
+	return strings.Join(named, ", ")
+}
+
+func same(one, other string, key []string) string {
+	equal := make([]string, len(key))
+	for i, k := range key {
+		equal[i] = one + "." + k + " = " + other + "." + k
+	}
+	return strings.Join(equal, " AND ")
 }

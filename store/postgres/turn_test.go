@@ -351,7 +351,7 @@ func TestANodeThatStandsStillWhileItSendsLosesItsTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	still := pg.StartPipeline(t.Context())
-	for _, sql := range []string{"BEGIN", beginSQL, "SELECT value, turn FROM counters WHERE name = 'event' FOR UPDATE"} {
+	for _, sql := range []string{"BEGIN", beginSQL, turnSQL} {
 		still.SendQueryParams(sql, nil, nil, nil, nil)
 	}
 	if err := still.Flush(); err != nil { // and no Sync

@@ -49,6 +49,13 @@ var beginSQL = func() string {
 	return "SELECT " + strings.Join(sets, ", ")
 }()
 
+// turnSQL waits for the turn, takeTurnSQL numbers it. Both find the row from its newest version on; see updateNewest.
+const (
+	newestEvent = `FROM counters WHERE name >= 'event' AND name <= 'event' ORDER BY name DESC LIMIT 1`
+	turnSQL     = `SELECT value, turn ` + newestEvent + ` FOR UPDATE`
+	takeTurnSQL = `UPDATE counters SET turn = $1 WHERE ctid = (SELECT ctid ` + newestEvent + `)`
+)
+
 // Begin starts a transaction and waits for its turn. What this node remembers holds if the last turn was its own.
 func (w *writer) Begin() (*store.Tx, error) {
 	if err := w.connect(); err != nil {
@@ -61,7 +68,7 @@ func (w *writer) Begin() (*store.Tx, error) {
 	batch.Queue("BEGIN")
 	batch.Queue(beginSQL)
 	var event, clock int64
-	batch.Queue(`SELECT value, turn FROM counters WHERE name = 'event' FOR UPDATE`).QueryRow(func(r pgx.Row) error { return r.Scan(&event, &w.turn) })
+	batch.Queue(turnSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&event, &w.turn) })
 	batch.Queue(`SELECT ` + clockSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&clock) }) // in a statement of its own: after the wait
 	if err := w.conn.pg.SendBatch(ctx, batch).Close(); err != nil {
 		w.Rollback(nil)
@@ -100,7 +107,7 @@ func (w *writer) Commit(tx *store.Tx) error {
 	var tag pgconn.CommandTag
 	err := w.conn.travel(func(b *pgx.Batch) {
 		if wrote {
-			b.Queue(`UPDATE counters SET turn = $1 WHERE name = 'event'`, w.turn+1)
+			b.Queue(takeTurnSQL, w.turn+1)
 		}
 		b.Queue("COMMIT")
 	}, func(r pgx.BatchResults) (err error) {
