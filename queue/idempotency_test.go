@@ -121,7 +121,7 @@ func TestARefusedSubmitLeavesItsKeyFree(t *testing.T) {
 }
 
 func TestTheSameSubmitFromManyAtOnceHasOneEffect(t *testing.T) {
-	w := testWorld(t)
+	w := testNodes(t, 3)
 	w.jobType("x", nil)
 	c := w.client("1.00", nil)
 	const callers = 30
@@ -130,7 +130,7 @@ func TestTheSameSubmitFromManyAtOnceHasOneEffect(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			jobs, replayed, err := w.queue.Submit(context.Background(), once(c, "k", 1, asked("x")))
+			jobs, replayed, err := w.at(i).queue.Submit(context.Background(), once(c, "k", 1, asked("x")))
 			if err != nil {
 				t.Error(err)
 				return

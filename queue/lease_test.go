@@ -255,7 +255,7 @@ func TestALeaseLeavesItsCallersListAlone(t *testing.T) {
 
 func TestWorkersThatRaceNeverShareAJobNorPassALimit(t *testing.T) {
 	t.Parallel()
-	w := testWorld(t)
+	w := testNodes(t, 3)
 	const most, typeMost, clients, each = 5, 13, 4, 40
 	w.jobType("x", func(t *tallygate.JobType) { t.RunningJobs = typeMost })
 	w.jobType("y", nil)
@@ -278,8 +278,9 @@ func TestWorkersThatRaceNeverShareAJobNorPassALimit(t *testing.T) {
 	var mu sync.Mutex
 	holders := map[tallygate.JobID]int{}
 	var wg sync.WaitGroup
-	for range 6 {
+	for i := range 6 {
 		wg.Go(func() {
+			w := w.at(i)
 			var reports []queue.Report
 			for done := false; !done; {
 				_, leases, err := w.queue.Report(context.Background(), reports, &queue.LeaseRequest{Types: []string{"x", "y"}, Max: 3})

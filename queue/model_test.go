@@ -33,7 +33,7 @@ func TestTheQueueDoesWhatItsModelDoes(t *testing.T) {
 	}
 	test := t
 	rapid.Check(t, func(t *rapid.T) {
-		m := newMachine(t, func(now func() time.Time) tallygate.Store { return enginetest.Unclosed(test, now) })
+		m := newMachine(t, func(now func() time.Time) []tallygate.Store { return enginetest.UnclosedNodes(test, now, modelNodes) })
 		actions := map[string]func(*rapid.T){
 			"":                   m.compare,
 			"submit":             m.submit,
@@ -55,33 +55,52 @@ func TestTheQueueDoesWhatItsModelDoes(t *testing.T) {
 			"report and lease":   m.reportAndLease,
 			"sweep with nothing": m.sweepAgain,
 		}
+		for name, act := range actions {
+			actions[name] = func(t *rapid.T) { m.turn(t); act(t) }
+		}
 		t.Repeat(actions)
 	})
 }
 
+// modelNodes share the store where its engine lets them. Each step is taken at one of them.
+const modelNodes = 3
+
 // machine is the queue and its model side by side.
 type machine struct {
 	model
+	node
+	nodes []node
+	ids   *tallygate.IDs
+}
+
+type node struct {
 	store  tallygate.Store
 	ledger *ledger.Service
 	queue  *queue.Service
-	ids    *tallygate.IDs
 }
 
-func newMachine(t *rapid.T, open func(now func() time.Time) tallygate.Store) *machine {
+// turn has the next step taken at any of the nodes.
+func (m *machine) turn(t *rapid.T) {
+	if len(m.nodes) > 1 {
+		m.node = rapid.SampledFrom(m.nodes).Draw(t, "node")
+	}
+}
+
+func newMachine(t *rapid.T, open func(now func() time.Time) []tallygate.Store) *machine {
 	m := &machine{ids: new(tallygate.IDs), model: model{
 		now: newClock().Now(), types: map[string]*modelType{}, keys: map[modelKey]modelRecord{},
 	}}
-	s := open(func() time.Time { return m.now })
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	m.store, m.ledger = s, ledger.New(s, m.ids)
-	m.queue = queue.New(s, queue.Options{
-		IDs: m.ids, MaxLosses: modelMaxLosses, FirstDelay: modelFirstDelay, Jitter: func(d time.Duration) time.Duration { return d },
-	})
+	for _, s := range open(func() time.Time { return m.now }) {
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		m.nodes = append(m.nodes, node{s, ledger.New(s, m.ids), queue.New(s, queue.Options{
+			IDs: m.ids, MaxLosses: modelMaxLosses, FirstDelay: modelFirstDelay, Jitter: func(d time.Duration) time.Duration { return d },
+		})})
+	}
+	m.node = m.nodes[0]
 	for _, name := range []string{"x", "y", "z"} {
 		m.types[name] = &modelType{name: name}
 		m.define(t, m.types[name])

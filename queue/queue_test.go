@@ -23,23 +23,44 @@ type world struct {
 	store tallygate.Store
 	ids   *tallygate.IDs
 	queue *queue.Service
+	nodes []*world // this one, and those that share its store
 }
 
 func newWorld(t testing.TB, now func() time.Time, opt queue.Options) *world {
 	t.Helper()
-	s := enginetest.Open(t, now)
-	w := &world{TB: t, store: s, ids: new(tallygate.IDs)}
-	opt.IDs = w.ids
-	w.queue = queue.New(s, opt)
+	return newNodes(t, 1, now, opt)
+}
+
+// newNodes is a world of so many nodes, where the engine has more than one.
+func newNodes(t testing.TB, n int, now func() time.Time, opt queue.Options) *world {
+	t.Helper()
+	opt.IDs = new(tallygate.IDs)
+	var nodes []*world
+	for _, s := range enginetest.UnclosedNodes(t, now, n) {
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		nodes = append(nodes, &world{TB: t, store: s, ids: opt.IDs, queue: queue.New(s, opt)})
+	}
+	nodes[0].nodes = nodes
+	return nodes[0]
+}
+
+func testWorld(t testing.TB) *world { return testNodes(t, 1) }
+
+func testNodes(t testing.TB, n int) *world {
+	c := newClock()
+	w := newNodes(t, n, c.Now, queue.Options{Jitter: func(d time.Duration) time.Duration { return d }})
+	for _, node := range w.nodes {
+		node.clock = c
+	}
 	return w
 }
 
-func testWorld(t testing.TB) *world {
-	c := newClock()
-	w := newWorld(t, c.Now, queue.Options{Jitter: func(d time.Duration) time.Duration { return d }})
-	w.clock = c
-	return w
-}
+// at is one of the nodes, whichever number i has.
+func (w *world) at(i int) *world { return w.nodes[i%len(w.nodes)] }
 
 func (w *world) do(fn func(tx tallygate.Tx) error) {
 	w.Helper()

@@ -19,7 +19,7 @@ func TestWhateverRacesAJobIsSettledOnce(t *testing.T) {
 	const seed, rounds = 1, 150
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	w := testWorld(t)
+	w := testNodes(t, 3)
 	w.jobType("x", func(t *tallygate.JobType) {
 		t.Price = tallygate.Price{Base: amount("0.10"), Units: map[string]tallygate.UnitPrice{"page": {Price: amount("0.01"), Max: 10}}}
 		t.CancelCharge, t.TimeLimit = tallygate.CancelChargeBase, 2*time.Minute
@@ -33,19 +33,21 @@ func TestWhateverRacesAJobIsSettledOnce(t *testing.T) {
 			w.cancel(l.Job.ID)
 		}
 		w.clock.Advance([]time.Duration{0, 30 * time.Second, 2 * time.Minute}[random.IntN(3)]) // nothing, the lease or the job is over
-		report := func(r queue.Report) func() error { return func() error { return w.say(l, r) } }
+		report := func(r queue.Report) func(*world) error {
+			return func(w *world) error { return w.say(l, r) }
+		}
 		racers := []struct {
 			name string
-			act  func() error
+			act  func(*world) error
 			ends []tallygate.JobStatus // what its acceptance tells of the end; nil: nothing
 		}{
 			{"success", report(queue.Report{Outcome: queue.Succeeded, Result: []byte("1"), Units: map[string]int64{"page": 3}}), []tallygate.JobStatus{tallygate.JobSucceeded}},
 			{"failure", report(final), []tallygate.JobStatus{tallygate.JobFailed, tallygate.JobCancelled}},
 			{"release", report(release), nil},
-			{"cancel", func() error { w.cancel(l.Job.ID); return nil }, nil},
-			{"abandon", func() error { w.abandon(l.Job.ID); return nil }, nil},
-			{"sweep", func() error { return w.queue.Sweep(context.Background()) }, nil},
-			{"heartbeat", func() error {
+			{"cancel", func(w *world) error { w.cancel(l.Job.ID); return nil }, nil},
+			{"abandon", func(w *world) error { w.abandon(l.Job.ID); return nil }, nil},
+			{"sweep", func(w *world) error { return w.queue.Sweep(context.Background()) }, nil},
+			{"heartbeat", func(w *world) error {
 				_, _, err := w.queue.Heartbeat(context.Background(), queue.Beat{JobID: l.Job.ID, Token: l.Token})
 				return err
 			}, nil},
@@ -55,7 +57,7 @@ func TestWhateverRacesAJobIsSettledOnce(t *testing.T) {
 		answers := make([]error, len(racers))
 		var wg sync.WaitGroup
 		for i, r := range racers {
-			wg.Go(func() { answers[i] = r.act() })
+			wg.Go(func() { answers[i] = r.act(w.at(i)) })
 		}
 		wg.Wait()
 		w.cancel(l.Job.ID) // what was put back or goes on

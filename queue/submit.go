@@ -246,6 +246,7 @@ func (s *Service) landed(jobs []*tallygate.Job) (all bool) {
 // admit decides whether all the jobs may be accepted. It writes nothing.
 func (s *Service) admit(tx tallygate.Tx, c *tallygate.Client, sub Submit, types []*tallygate.JobType) error {
 	var total tallygate.Money
+	var stale error // once all types were looked at, so that one more try does
 	for i, asked := range sub.Jobs {
 		t, err := tx.JobType(asked.Type)
 		if err != nil {
@@ -256,9 +257,13 @@ func (s *Service) admit(tx tallygate.Tx, c *tallygate.Client, sub Submit, types 
 			return s.noType(tx, asked.Type)
 		case t == nil || known == nil || t.Revision != known.Revision:
 			s.types.forget(asked.Type)
-			return errStale
+			stale = errStale
+		default:
+			total = total.Plus(t.Price.Quote())
 		}
-		total = total.Plus(t.Price.Quote())
+	}
+	if stale != nil {
+		return stale
 	}
 	if n := int64(len(sub.Jobs)); c.Limits.QueuedJobs > 0 && !c.Operator && c.Queued+n > c.Limits.QueuedJobs {
 		return &tallygate.Error{

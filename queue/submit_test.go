@@ -225,16 +225,16 @@ func TestAQuoteMakesTheChecksOfASubmitAndWritesNothing(t *testing.T) {
 
 func TestConcurrentSubmitsHoldNoMoreThanThereIs(t *testing.T) {
 	t.Parallel()
-	w := testWorld(t)
+	w := testNodes(t, 3)
 	w.jobType("x", priced("75.00", tallygate.CancelChargeNone))
 	for round := range 100 {
 		c := w.client("500.00", nil)
 		var admitted, refused int
 		var mu sync.Mutex
 		var wg sync.WaitGroup
-		for range 20 {
+		for i := range 20 {
 			wg.Go(func() {
-				_, _, err := w.queue.Submit(context.Background(), submission(c, asked("x")))
+				_, _, err := w.at(i).queue.Submit(context.Background(), submission(c, asked("x")))
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -309,6 +309,31 @@ func TestNobodyIsRefusedForWhatWasChangedElsewhere(t *testing.T) {
 		t.Errorf("a quote: %v", err)
 	}
 	w.submit(c, asked("x"))
+	w.audit()
+}
+
+func TestHoweverManyTypesWereChangedElsewhereABatchIsAccepted(t *testing.T) {
+	w := testWorld(t)
+	c := w.client("10.00", nil)
+	elsewhere := queue.New(w.store, queue.Options{IDs: w.ids})
+	var batch []queue.Submission
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		w.jobType(name, nil)
+		batch = append(batch, asked(name))
+	}
+	w.submit(c, batch...)
+	for _, s := range batch {
+		changed := queue.Defaults()
+		changed.Name, changed.Price.Base = s.Type, amount("0.50")
+		if _, err := elsewhere.DefineType(t.Context(), changed, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, j := range w.submit(c, batch...) {
+		if j.Held != amount("0.50") {
+			t.Errorf("a job of type %s holds %s", j.Type, j.Held)
+		}
+	}
 	w.audit()
 }
 

@@ -45,22 +45,29 @@ func Prepare(t testing.TB) {
 // Unclosed opens a store as Open does and leaves closing it to the caller.
 func Unclosed(t testing.TB, now func() time.Time) tallygate.Store {
 	t.Helper()
-	store, err := open(t, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return store
+	return UnclosedNodes(t, now, 1)[0]
 }
 
-func open(t testing.TB, now func() time.Time) (tallygate.Store, error) {
+// UnclosedNodes opens a store as so many nodes know it: as one where the engine has no more. Each is to be closed.
+func UnclosedNodes(t testing.TB, now func() time.Time, n int) (nodes []tallygate.Store) {
+	t.Helper()
+	add := func(node tallygate.Store, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, node)
+	}
 	quiet := slog.New(slog.DiscardHandler)
 	switch engine := os.Getenv(Variable); engine {
 	case "", "sqlite":
-		return sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "tallygate.db"), Now: now, Readers: 2, Log: quiet})
+		add(sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "tallygate.db"), Now: now, Readers: 2, Log: quiet}))
 	case "postgres":
-		return postgres.Open(t.Context(), postgres.Options{URL: testserver.Postgres(t).Database(t), Now: now, Readers: 4, Alone: true, Log: quiet})
+		url := testserver.Postgres(t).Database(t)
+		for range n {
+			add(postgres.Open(t.Context(), postgres.Options{URL: url, Now: now, Readers: 4, Alone: true, Log: quiet}))
+		}
 	default:
 		t.Fatalf("%s is %q: it must be sqlite or postgres", Variable, engine)
-		return nil, nil
 	}
+	return nodes
 }
