@@ -19,7 +19,12 @@ const (
 	diskFull             = "53100"
 	lockNotAvailable     = "55P03"
 	queryCanceled        = "57014"
+	statementIsThere     = "42P05"
+	statementIsNotThere  = "26000"
 )
+
+// pooled is what to do where one session's prepared statements meet another's.
+const pooled = "a pooler that pools transactions wants default_query_exec_mode=cache_describe in the database's URL"
 
 // codeOf is PostgreSQL's code of an error, empty where the error is not the database's own.
 func codeOf(err error) string {
@@ -45,6 +50,8 @@ func translate(err error) error {
 		return &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "another node holds the database; retry after a delay", RetryAfter: time.Second, Err: err}
 	case code == diskFull:
 		detail = "the database's disk is full; retry after the operator has made room"
+	case code == statementIsThere || code == statementIsNotThere:
+		detail = "the database's sessions are mixed up: " + pooled
 	case code == "":
 		detail = "the database cannot be reached; retry after a delay"
 	}
@@ -87,6 +94,9 @@ var errorClasses = map[string]bool{"08": true, "53": true, "57": true, "58": tru
 func plain(err error) error {
 	if e, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return fmt.Errorf("cannot connect to %s: %w", e.Config.Host, errors.Unwrap(e))
+	}
+	if code := codeOf(err); code == statementIsThere || code == statementIsNotThere {
+		return fmt.Errorf("%w; %s", err, pooled)
 	}
 	return err
 }
