@@ -96,6 +96,8 @@ func many(r *group) string {
 	switch {
 	case w.Verb == store.Insert:
 		sql = "INSERT INTO " + w.Table + " (" + columns + ") SELECT * FROM " + rows
+	case w.Verb == store.Delete && busy[w.Table]:
+		sql = "DELETE FROM " + w.Table + " AS t USING " + values + " CROSS JOIN LATERAL " + newest(w) + " WHERE t.ctid = newest.ctid"
 	case w.Verb == store.Delete:
 		sql = "DELETE FROM " + w.Table + " AS t USING " + values + " WHERE " + same("t", "v", w.Key)
 	case w.Verb == store.Update && !busy[w.Table]:
@@ -116,16 +118,20 @@ func many(r *group) string {
 // cleaned away, and a key's row has tens of thousands of versions, which an update by the key walks from the oldest on.
 var busy = map[string]bool{"counters": true, "clients": true, "lanes": true, "type_loads": true, "usage": true}
 
-// updateNewest is an update that finds its rows from the newest version on: an index keeps equal keys in the order of
-// their places, and new versions go to the end of the table. The range of one key, and not the key, is asked for, since
-// the order of what is all equal would be left out.
 func updateNewest(w *store.Write, values string) string {
+	return "UPDATE " + w.Table + " AS t SET " + assign(w) + " FROM " + values + " CROSS JOIN LATERAL " + newest(w) + " WHERE t.ctid = newest.ctid"
+}
+
+// newest finds the row of a key of v from its newest version on: an index keeps equal keys in the order of their places,
+// and new versions go to the end of the table. The range of one key, and not the key, is asked for, since the order of
+// what is all equal would be left out.
+func newest(w *store.Write) string {
 	key, sought, latest := of("x", w.Key), of("v", w.Key), make([]string, len(w.Key))
 	for i, k := range w.Key {
 		latest[i] = "x." + k + " DESC"
 	}
-	return "UPDATE " + w.Table + " AS t SET " + assign(w) + " FROM " + values + " CROSS JOIN LATERAL (SELECT x.ctid FROM " + w.Table + " AS x WHERE (" +
-		key + ") >= (" + sought + ") AND (" + key + ") <= (" + sought + ") ORDER BY " + strings.Join(latest, ", ") + " LIMIT 1) AS newest WHERE t.ctid = newest.ctid"
+	return "(SELECT x.ctid FROM " + w.Table + " AS x WHERE (" + key + ") >= (" + sought + ") AND (" + key + ") <= (" + sought + ") ORDER BY " +
+		strings.Join(latest, ", ") + " LIMIT 1) AS newest"
 }
 
 // assign sets the columns of a row of v, or adds to them.

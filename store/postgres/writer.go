@@ -49,7 +49,7 @@ var beginSQL = func() string {
 	return "SELECT " + strings.Join(sets, ", ")
 }()
 
-// turnSQL waits for the turn, takeTurnSQL numbers it. Both find the row from its newest version on; see updateNewest.
+// turnSQL waits for the turn, takeTurnSQL numbers it. Both find the row from its newest version on; see newest.
 const (
 	newestEvent = `FROM counters WHERE name >= 'event' AND name <= 'event' ORDER BY name DESC LIMIT 1`
 	turnSQL     = `SELECT value, turn ` + newestEvent + ` FOR UPDATE`
