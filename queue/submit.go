@@ -150,6 +150,9 @@ func (s *Service) check(ctx context.Context, sub Submit) ([]*tallygate.JobType, 
 
 // outdated reports whether one of the types has changed since it was looked at, and forgets it.
 func (s *Service) outdated(ctx context.Context, types []*tallygate.JobType) (any bool) {
+	if types == nil { // they could not be read
+		return false
+	}
 	_ = s.store.View(ctx, func(tx tallygate.Tx) error { // where nothing can be read, what is known decides
 		for _, known := range types {
 			if known == nil {

@@ -124,7 +124,8 @@ func (s *Service) due(ctx context.Context, late time.Duration) (due bool, to tim
 }
 
 // swept remembers up to when all that was due has been done, so that a sweep begins there: what was done long ago may
-// lie in a database's index for a while. Now and then it begins at the beginning, for clocks that were set back.
+// lie in a database's index for a while. Now and then it begins at the beginning, for clocks that were set back, and for
+// what was committed only when a look had already passed its time.
 type swept struct {
 	mu    sync.Mutex
 	until time.Time
@@ -132,7 +133,7 @@ type swept struct {
 }
 
 const (
-	sweptMargin = 2 * time.Second // of clocks that are not quite together
+	sweptMargin = 5 * time.Second // of clocks that are not quite together, and of a commit: longer than a node keeps its turn standing still
 	sweptWhole  = time.Minute
 )
 

@@ -92,23 +92,18 @@ func many(r *group) string {
 	}
 	rows, columns := "unnest("+strings.Join(arrays, ", ")+")", strings.Join(names, ", ")
 	values := rows + " AS v (" + columns + ")"
+	into := "INSERT INTO " + w.Table + " (" + columns + ") SELECT "
 	var sql string
 	switch {
-	case w.Verb == store.Insert:
-		sql = "INSERT INTO " + w.Table + " (" + columns + ") SELECT * FROM " + rows
-	case w.Verb == store.Delete && busy[w.Table]:
-		sql = "DELETE FROM " + w.Table + " AS t USING " + values + " CROSS JOIN LATERAL " + newest(w) + " WHERE t.ctid = newest.ctid"
-	case w.Verb == store.Delete:
-		sql = "DELETE FROM " + w.Table + " AS t USING " + values + " WHERE " + same("t", "v", w.Key)
-	case w.Verb == store.Update && !busy[w.Table]:
-		sql = "UPDATE " + w.Table + " AS t SET " + assign(w) + " FROM " + values + " WHERE " + same("t", "v", w.Key)
 	case w.Verb == store.Update:
-		sql = updateNewest(w, values)
-	case !busy[w.Table]:
-		sql = "INSERT INTO " + w.Table + " (" + columns + ") SELECT * FROM " + rows + w.OnConflict()
+		sql = update(w, values)
+	case w.Verb == store.Delete:
+		sql = "DELETE FROM " + w.Table + " AS t USING " + theirs(w, values)
+	case w.Verb != store.Insert && busy[w.Table]:
+		sql = "WITH v AS (SELECT * FROM " + values + "), there AS (" + update(w, "v") + " RETURNING " + of("t", w.Key) + ") " +
+			into + "* FROM v WHERE NOT EXISTS (SELECT 1 FROM there WHERE " + same("there", "v", w.Key) + ")"
 	default:
-		sql = "WITH v AS (SELECT * FROM " + values + "), there AS (" + updateNewest(w, "v") + " RETURNING " + of("t", w.Key) + ")" +
-			" INSERT INTO " + w.Table + " (" + columns + ") SELECT * FROM v WHERE NOT EXISTS (SELECT 1 FROM there WHERE " + same("there", "v", w.Key) + ")"
+		sql = into + "* FROM " + rows + w.OnConflict()
 	}
 	statements.Store(r.write, sql)
 	return sql
@@ -118,8 +113,16 @@ func many(r *group) string {
 // cleaned away, and a key's row has tens of thousands of versions, which an update by the key walks from the oldest on.
 var busy = map[string]bool{"counters": true, "clients": true, "lanes": true, "type_loads": true, "usage": true}
 
-func updateNewest(w *store.Write, values string) string {
-	return "UPDATE " + w.Table + " AS t SET " + assign(w) + " FROM " + values + " CROSS JOIN LATERAL " + newest(w) + " WHERE t.ctid = newest.ctid"
+func update(w *store.Write, values string) string {
+	return "UPDATE " + w.Table + " AS t SET " + assign(w) + " FROM " + theirs(w, values)
+}
+
+// theirs joins the table's rows t to those of v that name them.
+func theirs(w *store.Write, values string) string {
+	if busy[w.Table] {
+		return values + " CROSS JOIN LATERAL " + newest(w) + " WHERE t.ctid = newest.ctid"
+	}
+	return values + " WHERE " + same("t", "v", w.Key)
 }
 
 // newest finds the row of a key of v from its newest version on: an index keeps equal keys in the order of their places,
