@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"demo/job":        {},
 	"demo/textstats":  {"demo/job"},
 	"demo/thumbnail":  {"demo/job"},
+	"docs":            {},
 	"executor":        {"queue"},
 	"ledger":          {},
 	"queue":           {"ledger"},

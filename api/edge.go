@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,12 +61,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.id = s.ids.Next("", c.start)
 	defer c.finish()
 	for i := range s.pages {
-		if under(r.URL.Path, s.pages[i].prefix) {
-			c.setHeader("X-Request-Id", slotRequestID, c.id)
-			c.status = http.StatusOK // from here on nobody but the page knows what is sent
-			s.pages[i].handler.ServeHTTP(w, r)
+		p := &s.pages[i]
+		if !under(r.URL.Path, p.prefix) {
+			continue
+		}
+		if len(p.methods) > 0 && !slices.Contains(p.methods, r.Method) {
+			c.begin()
+			c.sendError(tallygate.AsError(c.wrongMethod(p.allow)))
 			return
 		}
+		c.setHeader("X-Request-Id", slotRequestID, c.id)
+		c.status = http.StatusOK // from here on nobody but the page knows what is sent
+		p.handler.ServeHTTP(w, r)
+		return
 	}
 	c.begin()
 	if err := c.answer(); err != nil {

@@ -157,6 +157,22 @@ func TestPagesArePassedOn(t *testing.T) {
 	}
 }
 
+func TestPagesTakeTheMethodsTheyAreMountedFor(t *testing.T) {
+	h := newHouse(t, newClock().Now, nil)
+	h.Mount("/docs", http.RedirectHandler("/docs/quickstart", http.StatusSeeOther), "GET", "HEAD")
+	for _, method := range []string{"POST", "OPTIONS", "TRACE", "get"} {
+		w := h.send(method, "/docs/x", "", "")
+		want(t, w, 400, "INVALID_REQUEST", "is not a method of this path: use GET, HEAD")
+		if w.Header().Get("Allow") != "GET, HEAD" || w.Header().Get("X-Request-Id") == "" {
+			t.Error(method, w.Header())
+		}
+	}
+	h.Drain()
+	if w := h.send("GET", "/docs/x", "", ""); w.Code != 303 {
+		t.Errorf("%d while draining", w.Code)
+	}
+}
+
 func TestReadinessTellsMore(t *testing.T) {
 	status := map[string]any{"circuits": map[string]string{"image.resize": "open"}}
 	h := newHouse(t, newClock().Now, func(o *Options) { o.Ready = func() map[string]any { return status } })

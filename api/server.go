@@ -95,6 +95,8 @@ type Server struct {
 type page struct {
 	prefix  string
 	handler http.Handler
+	methods []string // empty: any
+	allow   []string // the Allow header, where another method came
 }
 
 // New makes a Server.
@@ -136,10 +138,10 @@ func setDefault[T comparable](field *T, value T) {
 // Handler answers the API's requests and those of the mounted pages.
 func (s *Server) Handler() http.Handler { return s }
 
-// Mount hands the requests for prefix, and for all paths below it, to h, past the API's checks. It is not to be called
-// once requests come in.
-func (s *Server) Mount(prefix string, h http.Handler) {
-	s.pages = append(s.pages, page{prefix, h})
+// Mount hands the requests for prefix, and for all paths below it, to h, past the API's checks. Where methods are named,
+// a request with another one is answered as the API answers a wrong method. It is not to be called once requests come in.
+func (s *Server) Mount(prefix string, h http.Handler, methods ...string) {
+	s.pages = append(s.pages, page{prefix, h, methods, []string{strings.Join(methods, ", ")}})
 }
 
 // HTTPServer returns a server with this handler, its time limits, and the hooks that Listen's connections need.
