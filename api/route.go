@@ -48,6 +48,7 @@ func routes() []*route {
 	table := []*route{
 		{get, "/healthz", "", 0, open, false, (*call).health, 0},
 		{get, "/readyz", "", 0, open, false, (*call).ready, 0},
+		{get, "/openapi.json", "", 0, open, false, (*call).openAPI, 0},
 
 		{post, "/v1/jobs", tallygate.JobsWrite, usualCost, waits, takesKey, (*call).submitJob, 0},
 		{post, "/v1/jobs/batch", tallygate.JobsWrite, batchCost, plain, takesKey, (*call).submitBatch, 0},

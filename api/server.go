@@ -89,6 +89,7 @@ type Server struct {
 
 	counts   counts
 	policies policies
+	document document
 }
 
 // page is a handler outside the API that shares its address.

@@ -49,6 +49,7 @@ type cli struct {
 	Copy    copyCmd    `cmd:"" group:"server" help:"Move a SQLite file's store to PostgreSQL."`
 	Migrate migrateCmd `cmd:"" group:"server" help:"Bring a PostgreSQL database's schema forward, or print how."`
 	Doctor  doctorCmd  `cmd:"" group:"server" help:"Check configuration, database and server, and say how to mend what is wrong."`
+	OpenAPI openapiCmd `cmd:"" name:"openapi" group:"server" help:"Print the description of the API (OpenAPI 3.1)."`
 	Bench   benchCmd   `cmd:"" group:"server" help:"Measure the server on this machine against a bare HTTP handler."`
 
 	Client  clientCmd  `cmd:"" group:"api" help:"Customer accounts: create, list, get, update, suspend, activate."`
