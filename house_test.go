@@ -45,7 +45,7 @@ var arrows = map[string][]string{
 }
 
 // everything are the rooms that may import any other: where the program is put together.
-var everything = []string{"cmd/tallygate", "demo", "e2e", "examples/cluster", "store/enginetest", "testserver/serve"}
+var everything = []string{"cmd/tallygate", "demo", "examples/cluster", "store/enginetest", "testserver/serve"}
 
 // sources parses the Go files of the tree by room.
 func sources(t *testing.T, mode parser.Mode) map[string][]*ast.File {
@@ -117,7 +117,7 @@ func TestEveryPackageHasAComment(t *testing.T) {
 // TestOnlyTheRootKnowsTheStatusOfACode looks for the statuses of the contract outside the root's array: as a constant
 // of net/http or as a number in an answer. A client reads statuses, so rooms that only call may name them.
 func TestOnlyTheRootKnowsTheStatusOfACode(t *testing.T) {
-	callers := []string{"client", "bench", "executor", "demo/textstats", "demo/archive", "e2e", "cmd/tallygate", "demo"}
+	callers := []string{"client", "bench", "executor", "demo/textstats", "demo/archive", "cmd/tallygate", "demo"}
 	known := map[int]bool{}
 	for _, code := range tallygate.Codes() {
 		known[code.Status()] = true

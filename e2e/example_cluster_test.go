@@ -30,7 +30,7 @@ func buildExample(t *testing.T) string {
 		t.Skipf("SKIPPED, NOT TESTED: none of %v is installed", programs)
 	}
 	program := filepath.Join(t.TempDir(), "cluster")
-	if said, err := exec.Command("go", "build", "-o", program, "github.com/tallygate/tallygate/examples/cluster").CombinedOutput(); err != nil {
+	if said, err := build("-o", program, "./examples/cluster"); err != nil {
 		t.Fatalf("build the example: %v\n%s", err, said)
 	}
 	return program

@@ -42,12 +42,18 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "tallygate")
-	args := []string{"build", "-o", binary}
+	args := []string{"-o", binary}
 	if os.Getenv(raceVariable) == "1" {
 		args = append(args, "-race")
 	}
-	if said, err := exec.Command("go", append(args, "github.com/tallygate/tallygate/cmd/tallygate")...).CombinedOutput(); err != nil {
+	if said, err := build(append(args, "./cmd/tallygate")...); err != nil {
 		return 0, fmt.Errorf("build the server: %w\n%s", err, said)
 	}
 	return m.Run(), nil
+}
+
+// build builds a program of the project, in whose module it is: this suite is a module of its own, so that what it
+// needs is not the product's.
+func build(args ...string) (said []byte, err error) {
+	return exec.Command("go", append([]string{"-C", "..", "build"}, args...)...).CombinedOutput()
 }

@@ -52,13 +52,13 @@ fi
 
 # SQLite is C in translation: its own races are not ours to find, and looking for them takes most of the time.
 step "tests, with the race detector"
-go test -race -gcflags=modernc.org/sqlite/lib=-race=false -count=1 -timeout 20m $(go list ./... | grep -v /e2e)
+go test -race -gcflags=modernc.org/sqlite/lib=-race=false -count=1 -timeout 20m ./...
 
 step "what stands above the store, on PostgreSQL"
 TALLYGATE_TEST_ENGINE=postgres go test -count=1 -timeout 20m ./access ./api ./executor ./ledger ./queue
 
 step "end to end"
-go test -count=1 -timeout 20m -v ./e2e | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
+go test -C e2e -count=1 -timeout 20m -v ./... | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
 
 step "fuzz, briefly"
 make fuzz
