@@ -60,6 +60,9 @@ TALLYGATE_TEST_ENGINE=postgres go test -count=1 -timeout 20m ./access ./api ./ex
 step "end to end"
 go test -C e2e -count=1 -timeout 20m -v ./... | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
 
+step "what the documentation shows"
+./scripts/snippets.sh
+
 step "fuzz, briefly"
 make fuzz
 
