@@ -66,6 +66,9 @@ step "what the documentation shows"
 step "fuzz, briefly"
 make fuzz
 
+step "the TypeScript SDK"
+./scripts/sdk-typescript.sh
+
 step "demo, from nothing"
 demo=$(mktemp -d)
 trap 'rm -rf "$demo"' EXIT
