@@ -1,0 +1,96 @@
+"""Client and worker for Tallygate, metered durable jobs over HTTP.
+
+``Tallygate`` blocks, ``AsyncTallygate`` awaits; both have the same methods and the same policy: what may succeed later
+is tried again, with one Idempotency-Key a call, so that nothing is paid twice. ``Worker`` and ``AsyncWorker`` do jobs.
+"""
+
+from . import errors, inputs, models, webhooks
+from ._async_client import AsyncPages, AsyncTallygate
+from ._client import Pages, Tallygate
+from ._hooks import AnswerInfo, RequestInfo, RetryInfo
+from ._version import __version__
+from ._world import Cancellation
+from .errors import (
+    APIError,
+    ApiKeyNotFoundError,
+    AttemptTimeoutError,
+    AuthenticationFailedError,
+    AuthorizationFailedError,
+    CallCancelledError,
+    ClientNotFoundError,
+    ConnectionFailedError,
+    DatabaseError,
+    ExpiredApiKeyError,
+    ExternalServiceError,
+    InsufficientBalanceError,
+    InsufficientPermissionsError,
+    InternalError,
+    InvalidApiKeyError,
+    InvalidFormatError,
+    InvalidParameterError,
+    InvalidRequestError,
+    InvalidWebhookError,
+    JobCancelledError,
+    JobNotFoundError,
+    MissingParameterError,
+    ProcessingFailedError,
+    RateLimitExceededError,
+    ResourceNotFoundError,
+    RevokedApiKeyError,
+    ServiceUnavailableError,
+    SuspendedAccountError,
+    TallygateError,
+    UnexpectedAnswerError,
+    WaitTimeoutError,
+)
+from .models import Event, Job, Page
+
+__all__ = [
+    "APIError",
+    "AnswerInfo",
+    "ApiKeyNotFoundError",
+    "AsyncPages",
+    "AsyncTallygate",
+    "AttemptTimeoutError",
+    "AuthenticationFailedError",
+    "AuthorizationFailedError",
+    "CallCancelledError",
+    "Cancellation",
+    "ClientNotFoundError",
+    "ConnectionFailedError",
+    "DatabaseError",
+    "Event",
+    "ExpiredApiKeyError",
+    "ExternalServiceError",
+    "InsufficientBalanceError",
+    "InsufficientPermissionsError",
+    "InternalError",
+    "InvalidApiKeyError",
+    "InvalidFormatError",
+    "InvalidParameterError",
+    "InvalidRequestError",
+    "InvalidWebhookError",
+    "Job",
+    "JobCancelledError",
+    "JobNotFoundError",
+    "MissingParameterError",
+    "Page",
+    "Pages",
+    "ProcessingFailedError",
+    "RateLimitExceededError",
+    "RequestInfo",
+    "ResourceNotFoundError",
+    "RetryInfo",
+    "RevokedApiKeyError",
+    "ServiceUnavailableError",
+    "SuspendedAccountError",
+    "Tallygate",
+    "TallygateError",
+    "UnexpectedAnswerError",
+    "WaitTimeoutError",
+    "__version__",
+    "errors",
+    "inputs",
+    "models",
+    "webhooks",
+]

@@ -1,0 +1,589 @@
+"""The asynchronous client: ``_client.py`` as ``scripts/mirror.py`` mirrors it. Change that file."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, AsyncIterator, Generic, List, Mapping, Optional, Sequence, Type, TypeVar, Union
+
+import httpx
+
+from . import _core, _routes
+from ._drive import AsyncDriver
+from ._hooks import AnswerInfo, Hook, RequestInfo, RetryInfo
+from ._options import UNSET, Options, Unset
+from ._values import SECOND, Day, Duration, Moment, Money, nanoseconds
+from ._world import World
+from .inputs import (
+    ClientLimitsInput,
+    ExecutorInput,
+    FailureInput,
+    LeaseRequest,
+    PriceInput,
+    RateLimitInput,
+    Report,
+    Submission,
+)
+from .models import (
+    ApiKey,
+    Client,
+    DeletedJobType,
+    Entry,
+    ErrorRates,
+    Event,
+    Health,
+    Heartbeat,
+    Job,
+    JobBatch,
+    JobType,
+    Leases,
+    M,
+    NewApiKey,
+    Page,
+    Quote,
+    Readiness,
+    Reported,
+    ReportResult,
+    UsageList,
+)
+
+T = TypeVar("T")
+
+
+class AsyncTallygate:
+    """Calls a Tallygate server.
+
+    ``url`` and ``key`` default to the environment's ``TALLYGATE_URL`` and ``TALLYGATE_KEY``, the address else to
+    ``http://127.0.0.1:8080``. One attempt may take ``timeout``, a call with all its attempts ``deadline`` (None: any
+    time), each beside what the call asks the server to wait. ``retry_budget`` bounds how much all calls of this object
+    try again. ``on_request``, ``on_answer`` and ``on_retry`` hear of what goes on, as does the logger ``tallygate``.
+
+    Connections come from ``http_client`` where one is given (which stays the caller's to close), else from a client of
+    its own made with ``proxy``, ``verify`` and ``cert`` as httpx takes them. An object belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        url: Optional[str] = None,
+        key: Optional[str] = None,
+        *,
+        timeout: Duration = 30.0,
+        deadline: Optional[Duration] = 120.0,
+        max_attempts: int = 5,
+        retry_budget: int = 500,
+        on_request: Optional[Hook[RequestInfo]] = None,
+        on_answer: Optional[Hook[AnswerInfo]] = None,
+        on_retry: Optional[Hook[RetryInfo]] = None,
+        http_client: Optional[httpx.AsyncClient] = None,
+        proxy: Optional[str] = None,
+        verify: Any = True,
+        cert: Any = None,
+        _world: Optional[World] = None,
+    ) -> None:
+        self._options = Options.of(
+            url, key, timeout, deadline, max_attempts, retry_budget, on_request, on_answer, on_retry,
+            proxy, verify, cert, _world,
+        )  # fmt: skip
+        self._own_http = http_client is None
+        self._http = httpx.AsyncClient(**self._options.http()) if http_client is None else http_client
+        self._bind(self._options.session())
+
+    def _bind(self, session: _core.Session) -> None:
+        self._session = session
+        self._driver = AsyncDriver(self._http, session.world)
+        self.jobs = AsyncJobs(self)
+        self.job_types = AsyncJobTypes(self)
+        self.quotes = AsyncQuotes(self)
+        self.account = AsyncAccount(self)
+        self.api_keys = AsyncApiKeys(self)
+        self.clients = AsyncClients(self)
+        self.audit = AsyncAudit(self)
+        self.worker = AsyncWorkerRoutes(self)
+
+    def with_options(
+        self,
+        *,
+        timeout: Union[Duration, Unset] = UNSET,
+        deadline: Union[Duration, Unset, None] = UNSET,
+        max_attempts: Union[int, Unset] = UNSET,
+    ) -> AsyncTallygate:
+        """The same client, connections and retry budget included, with other settings for the calls made through what
+        is returned: ``client.with_options(deadline=5).jobs.get(id)``."""
+        other = type(self).__new__(type(self))
+        other._options, other._own_http, other._http = self._options, False, self._http
+        session = self._options.narrowed(self._session, timeout, deadline, max_attempts)
+        other._bind(session)
+        return other
+
+    async def close(self) -> None:
+        """Closes the connections, unless they are those of a client that the caller gave."""
+        if self._own_http:
+            await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncTallygate:
+        return self
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._session.base_url!r})"
+
+    async def _do(self, call: _core.Call[T]) -> T:
+        return await self._driver.run(_core.perform(self._session, call))
+
+    def _waiting(
+        self,
+        timeout: Optional[Duration],
+        cancel_on_timeout: bool,
+        on_progress: Optional[_core.Progress],
+        on_log: Optional[_core.Log],
+    ) -> _core.Waiting:
+        return _core.Waiting(
+            self._session, _routes.poll_job, _routes.cancel_job, _routes.stream_job_events,
+            None if timeout is None else nanoseconds(timeout), cancel_on_timeout, on_progress, on_log,
+        )  # fmt: skip
+
+    async def run(
+        self,
+        type: str,
+        input: Any,
+        *,
+        timeout: Optional[Duration] = None,
+        cancel_on_timeout: bool = False,
+        on_progress: Optional[_core.Progress] = None,
+        on_log: Optional[_core.Log] = None,
+        priority: Optional[int] = None,
+        run_at: Optional[Moment] = None,
+        time_limit: Optional[Duration] = None,
+        max_cost: Optional[Money] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> Any:
+        """Submits a job, waits for its end, and gives its result.
+
+        Raises what the job failed with as the type of its code, :class:`JobCancelledError` where it was cancelled, and
+        :class:`WaitTimeoutError` where it has not ended within ``timeout``.
+        """
+        submission = _routes.submission(type, input, priority, run_at, time_limit, max_cost, metadata)
+        waiting = self._waiting(timeout, cancel_on_timeout, on_progress, on_log)
+        return await self._driver.run(
+            _core.run(waiting, lambda wait: _routes.submit_job(submission, f"{wait // SECOND}s", idempotency_key))
+        )
+
+    async def health(self) -> Health:
+        """Whether the server answers. Needs no key."""
+        return await self._do(_routes.get_health())
+
+    async def ready(self) -> Readiness:
+        """Whether the server takes requests; raises ServiceUnavailableError where it does not. Needs no key."""
+        return await self._do(_routes.get_readiness())
+
+
+class AsyncPages(Generic[M]):
+    """A list that comes in pages. Iterating gives every item of every page, each page fetched when it is reached."""
+
+    def __init__(self, client: AsyncTallygate, call: _core.Call[Page[M]]) -> None:
+        self._client = client
+        self._call = call
+
+    def __aiter__(self) -> AsyncIterator[M]:
+        return self._client._driver.iterate(_core.items(self._client._session, self._call))
+
+    def pages(self) -> AsyncIterator[Page[M]]:
+        """Page by page."""
+        return self._client._driver.iterate(_core.pages(self._client._session, self._call))
+
+    async def page(self) -> Page[M]:
+        """The first page, or the one that the cursor leads to."""
+        return await self._client._do(self._call)
+
+    async def all(self) -> List[M]:
+        """Every item of every page."""
+        return [item async for item in self]
+
+
+class _Routes:
+    def __init__(self, client: AsyncTallygate) -> None:
+        self._client = client
+
+
+class AsyncJobs(_Routes):
+    """AsyncJobs of the client; an operator reads those of all clients."""
+
+    async def submit(
+        self,
+        type: str,
+        input: Any,
+        *,
+        priority: Optional[int] = None,
+        run_at: Optional[Moment] = None,
+        time_limit: Optional[Duration] = None,
+        max_cost: Optional[Money] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+        wait: Optional[Duration] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> Job:
+        """Submits a job, which sets its quote aside. With ``wait`` the answer waits for the job's end so long."""
+        submission = _routes.submission(type, input, priority, run_at, time_limit, max_cost, metadata)
+        return await self._client._do(_routes.submit_job(submission, wait, idempotency_key))
+
+    async def submit_batch(self, jobs: Sequence[Submission], *, idempotency_key: Optional[str] = None) -> JobBatch:
+        """Submits up to 1,000 jobs, all or none."""
+        return await self._client._do(_routes.submit_job_batch(jobs, idempotency_key))
+
+    def list(
+        self,
+        *,
+        status: Optional[str] = None,
+        type: Optional[str] = None,
+        created_after: Optional[Moment] = None,
+        created_before: Optional[Moment] = None,
+        metadata: Optional[Mapping[str, str]] = None,
+        client_id: Optional[str] = None,
+        limit: Optional[int] = None,
+        cursor: Optional[str] = None,
+    ) -> AsyncPages[Job]:
+        """AsyncJobs, newest first. ``limit`` is how many a page holds."""
+        call = _routes.list_jobs(status, type, created_after, created_before, metadata, client_id, limit, cursor)
+        return AsyncPages(self._client, call)
+
+    async def get(self, id: str, *, wait: Optional[Duration] = None) -> Job:
+        """A job as it is now, or, with ``wait``, once it has ended or so long has passed."""
+        return await self._client._do(_routes.get_job(id, wait))
+
+    async def result(self, id: str) -> Any:
+        """The result of a job that has succeeded; raises the error of one that failed."""
+        return await self._client._do(_routes.get_job_result(id))
+
+    def events(self, id: str, *, last_event_id: Optional[str] = None) -> AsyncIterator[Event]:
+        """What happens to a job, up to its end. A stream that breaks off is opened again where it was."""
+        call = _routes.stream_job_events(id)
+        return self._client._driver.iterate(_core.events(self._client._session, call, last_event_id))
+
+    async def cancel(self, id: str, *, idempotency_key: Optional[str] = None) -> Job:
+        """Cancels a job: at once if it is queued; one that runs is asked to stop, and a success may still win."""
+        return await self._client._do(_routes.cancel_job(id, idempotency_key))
+
+    async def wait(
+        self,
+        id: str,
+        *,
+        timeout: Optional[Duration] = None,
+        cancel_on_timeout: bool = False,
+        on_progress: Optional[_core.Progress] = None,
+        on_log: Optional[_core.Log] = None,
+    ) -> Job:
+        """Waits until a job has ended, whatever it ended in, through failures of the network and restarts.
+
+        Raises :class:`WaitTimeoutError` past ``timeout``; with ``cancel_on_timeout`` the job is cancelled first.
+        ``on_progress`` is told each new progress, a number from 0 to 1, and ``on_log`` each line that the worker logs.
+        """
+        waiting = self._client._waiting(timeout, cancel_on_timeout, on_progress, on_log)
+        return await self._client._driver.run(_core.wait(waiting, id))
+
+    async def run(
+        self, type: str, input: Any, *, wait: Optional[Duration] = None, idempotency_key: Optional[str] = None
+    ) -> Any:
+        """One request that the server answers with the result (``POST /v1/run``); a job that takes longer than the
+        wait (30 s) is joined by the next attempt. For long jobs use :meth:`AsyncTallygate.run`."""
+        return await self._client._do(_routes.run_job(type, input, wait, idempotency_key))
+
+
+class AsyncJobTypes(_Routes):
+    """What can be run."""
+
+    def list(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> AsyncPages[JobType]:
+        """Job types that are open to the caller, by name."""
+        return AsyncPages(self._client, _routes.list_job_types(limit, cursor))
+
+    async def get(self, name: str) -> JobType:
+        """A job type."""
+        return await self._client._do(_routes.get_job_type(name))
+
+    async def define(
+        self,
+        name: str,
+        *,
+        description: Optional[str] = None,
+        input_schema: Optional[Mapping[str, Any]] = None,
+        price: Optional[PriceInput] = None,
+        executor: Optional[ExecutorInput] = None,
+        max_attempts: Optional[int] = None,
+        attempt_timeout: Optional[Duration] = None,
+        time_limit: Optional[Duration] = None,
+        lease: Optional[Duration] = None,
+        cancel_charge: Optional[str] = None,
+        running_jobs: Optional[int] = None,
+        retention: Optional[Duration] = None,
+        limits: Optional[RateLimitInput] = None,
+        clients: Optional[Sequence[str]] = None,
+    ) -> JobType:
+        """Defines a job type, or defines it anew: what is left out has its default. For operators."""
+        return await self._client._do(
+            _routes.define_job_type(
+                name,
+                description,
+                input_schema,
+                price,
+                executor,
+                max_attempts,
+                attempt_timeout,
+                time_limit,
+                lease,
+                cancel_charge,
+                running_jobs,
+                retention,
+                limits,
+                clients,
+            )
+        )
+
+    async def delete(self, name: str) -> DeletedJobType:
+        """Deletes a job type that no job lives of. For operators."""
+        return await self._client._do(_routes.delete_job_type(name))
+
+
+class AsyncQuotes(_Routes):
+    """What jobs would cost."""
+
+    async def create(
+        self,
+        type: str,
+        input: Any,
+        *,
+        priority: Optional[int] = None,
+        run_at: Optional[Moment] = None,
+        time_limit: Optional[Duration] = None,
+        max_cost: Optional[Money] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+    ) -> Quote:
+        """The most that a job would cost, after the checks that a submit makes; nothing is submitted."""
+        submission = _routes.submission(type, input, priority, run_at, time_limit, max_cost, metadata)
+        return await self._client._do(_routes.quote_job(submission))
+
+
+class AsyncAccount(_Routes):
+    """The caller's own client."""
+
+    async def get(self) -> Client:
+        """The client: balance, limits, counts of jobs."""
+        return await self._client._do(_routes.get_account())
+
+    def entries(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> AsyncPages[Entry]:
+        """The ledger, newest first."""
+        return AsyncPages(self._client, _routes.list_entries(None, limit, cursor))
+
+    async def usage(self, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> UsageList:
+        """Use by day and job type, from a day up to, and without, another; by default the last 30 days."""
+        return await self._client._do(_routes.get_usage(None, from_, to))
+
+    async def errors(self) -> ErrorRates:
+        """Error rates of the last day by route and code."""
+        return await self._client._do(_routes.get_errors(None))
+
+
+class AsyncApiKeys(_Routes):
+    """The caller's own API keys."""
+
+    def list(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> AsyncPages[ApiKey]:
+        """The keys, without their secrets."""
+        return AsyncPages(self._client, _routes.list_api_keys(None, limit, cursor))
+
+    async def create(
+        self,
+        permissions: Sequence[str],
+        *,
+        name: Optional[str] = None,
+        expires_at: Optional[Moment] = None,
+        allowed_cidrs: Optional[Sequence[str]] = None,
+        limits: Optional[RateLimitInput] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> NewApiKey:
+        """Creates a key that may do no more than the caller's. Its text is shown in this answer alone."""
+        return await self._client._do(
+            _routes.create_api_key(None, permissions, name, expires_at, allowed_cidrs, limits, idempotency_key)
+        )
+
+    async def get(self, id: str) -> ApiKey:
+        """A key."""
+        return await self._client._do(_routes.get_api_key(None, id))
+
+    async def revoke(self, id: str, *, idempotency_key: Optional[str] = None) -> ApiKey:
+        """Revokes a key, at once."""
+        return await self._client._do(_routes.revoke_api_key(None, id, idempotency_key))
+
+    async def rotate(
+        self, id: str, *, overlap: Optional[Duration] = None, idempotency_key: Optional[str] = None
+    ) -> NewApiKey:
+        """A new key with the same rights; the old one lasts for the overlap, by default a day."""
+        return await self._client._do(_routes.rotate_api_key(None, id, overlap, idempotency_key))
+
+
+class AsyncClientApiKeys(_Routes):
+    """API keys of a client. For operators."""
+
+    def list(self, client: str, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> AsyncPages[ApiKey]:
+        """The keys, without their secrets."""
+        return AsyncPages(self._client, _routes.list_api_keys(client, limit, cursor))
+
+    async def create(
+        self,
+        client: str,
+        permissions: Sequence[str],
+        *,
+        name: Optional[str] = None,
+        expires_at: Optional[Moment] = None,
+        allowed_cidrs: Optional[Sequence[str]] = None,
+        limits: Optional[RateLimitInput] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> NewApiKey:
+        """Creates a key of the client. Its text is shown in this answer alone."""
+        return await self._client._do(
+            _routes.create_api_key(client, permissions, name, expires_at, allowed_cidrs, limits, idempotency_key)
+        )
+
+    async def get(self, client: str, key: str) -> ApiKey:
+        """A key."""
+        return await self._client._do(_routes.get_api_key(client, key))
+
+    async def revoke(self, client: str, key: str, *, idempotency_key: Optional[str] = None) -> ApiKey:
+        """Revokes a key, at once."""
+        return await self._client._do(_routes.revoke_api_key(client, key, idempotency_key))
+
+    async def rotate(
+        self,
+        client: str,
+        key: str,
+        *,
+        overlap: Optional[Duration] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> NewApiKey:
+        """A new key with the same rights; the old one lasts for the overlap, by default a day."""
+        return await self._client._do(_routes.rotate_api_key(client, key, overlap, idempotency_key))
+
+
+class AsyncClients(_Routes):
+    """The clients of the server. For operators."""
+
+    def __init__(self, client: AsyncTallygate) -> None:
+        super().__init__(client)
+        self.api_keys = AsyncClientApiKeys(client)
+
+    def list(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> AsyncPages[Client]:
+        """The clients."""
+        return AsyncPages(self._client, _routes.list_clients(limit, cursor))
+
+    async def create(
+        self,
+        name: str,
+        *,
+        minimum_balance: Optional[Money] = None,
+        limits: Optional[ClientLimitsInput] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+        currency: Optional[str] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> Client:
+        """Creates a client."""
+        return await self._client._do(
+            _routes.create_client(name, minimum_balance, limits, metadata, currency, idempotency_key)
+        )
+
+    async def get(self, id: str) -> Client:
+        """A client."""
+        return await self._client._do(_routes.get_client(id))
+
+    async def update(
+        self,
+        id: str,
+        *,
+        name: Optional[str] = None,
+        minimum_balance: Optional[Money] = None,
+        limits: Optional[ClientLimitsInput] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+    ) -> Client:
+        """Changes what is given of a client."""
+        return await self._client._do(_routes.update_client(id, name, minimum_balance, limits, metadata))
+
+    async def suspend(self, id: str, *, idempotency_key: Optional[str] = None) -> Client:
+        """Suspends a client: its calls are refused, its queued jobs wait, its running ones finish."""
+        return await self._client._do(_routes.suspend_client(id, idempotency_key))
+
+    async def activate(self, id: str, *, idempotency_key: Optional[str] = None) -> Client:
+        """Ends a suspension."""
+        return await self._client._do(_routes.activate_client(id, idempotency_key))
+
+    async def credit(
+        self, id: str, amount: Money, *, note: Optional[str] = None, idempotency_key: Optional[str] = None
+    ) -> Entry:
+        """Adds to a client's balance. Give the key of your payment as ``idempotency_key``: it is then made once, even
+        if this program runs again."""
+        return await self._client._do(_routes.credit_client(id, amount, note, idempotency_key))
+
+    def entries(self, id: str, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> AsyncPages[Entry]:
+        """A client's ledger, newest first."""
+        return AsyncPages(self._client, _routes.list_entries(id, limit, cursor))
+
+    async def usage(self, id: str, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> UsageList:
+        """A client's use by day and job type, from a day up to, and without, another; by default the last 30 days."""
+        return await self._client._do(_routes.get_usage(id, from_, to))
+
+    async def errors(self, id: str) -> ErrorRates:
+        """A client's error rates of the last day by route and code."""
+        return await self._client._do(_routes.get_errors(id))
+
+
+class AsyncAudit(_Routes):
+    """Who did what. For operators."""
+
+    def list(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> AsyncPages[Event]:
+        """What happened to clients, keys and job types, newest first."""
+        return AsyncPages(self._client, _routes.list_audit_records(limit, cursor))
+
+
+class AsyncWorkerRoutes(_Routes):
+    """The pull protocol, call by call. :class:`tallygate.AsyncWorker` is the loop over it."""
+
+    async def lease(
+        self,
+        types: Sequence[str],
+        *,
+        max: Optional[int] = None,
+        wait: Optional[Duration] = None,
+        worker: Optional[str] = None,
+    ) -> Leases:
+        """Takes up to ``max`` (1) jobs, waiting so long for the first."""
+        return await self._client._do(_routes.lease_jobs(_routes.lease_request(types, max, wait, worker)))
+
+    async def report(self, reports: Sequence[Report], *, lease: Optional[LeaseRequest] = None) -> Reported:
+        """Settles up to 1,000 attempts and takes the next jobs, in one call. Each report has its own result."""
+        return await self._client._do(_routes.report_jobs(reports, lease))
+
+    async def heartbeat(
+        self, id: str, token: str, *, progress: Optional[float] = None, logs: Optional[Sequence[str]] = None
+    ) -> Heartbeat:
+        """Renews a lease, and tells progress and log lines."""
+        return await self._client._do(_routes.heartbeat_job(id, token, progress, logs))
+
+    async def succeed(
+        self, id: str, token: str, result: Any, *, units: Optional[Mapping[str, int]] = None
+    ) -> ReportResult:
+        """Ends a job with its result; ``units`` is what it used."""
+        return await self._client._do(_routes.succeed_job(id, token, result, units))
+
+    async def fail(
+        self,
+        id: str,
+        token: str,
+        error: FailureInput,
+        *,
+        retry: Optional[bool] = None,
+        retry_after: Optional[Duration] = None,
+    ) -> ReportResult:
+        """Ends an attempt: another follows, unless ``retry`` is False."""
+        return await self._client._do(_routes.fail_job(id, token, error, retry, retry_after))
+
+    async def release(self, id: str, token: str) -> ReportResult:
+        """Gives a job back; no attempt is spent."""
+        return await self._client._do(_routes.release_job(id, token))
