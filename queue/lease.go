@@ -53,9 +53,14 @@ func (s *Service) Lease(ctx context.Context, req LeaseRequest) ([]Lease, error) 
 func (s *Service) await(ctx context.Context, req LeaseRequest) ([]Lease, error) {
 	timer := time.NewTimer(req.Wait)
 	defer timer.Stop()
+	looks := req.Wait == 0 // and whoever was woken looks
 	for {
-		z := s.ready.add(req.Types)
-		leases, err := s.grant(ctx, req)
+		z, spared := s.ready.add(req.Types)
+		var leases []Lease
+		var err error
+		if !spared || looks {
+			leases, err = s.grant(ctx, req)
+		}
 		if err != nil || len(leases) > 0 {
 			s.ready.remove(z)
 			if err != nil {
@@ -63,8 +68,12 @@ func (s *Service) await(ctx context.Context, req LeaseRequest) ([]Lease, error) 
 			}
 			return s.keep(ctx, leases), err
 		}
+		if !spared || looks {
+			s.ready.foundNothing(z)
+		}
 		select {
 		case <-z.woken:
+			looks = true
 			continue
 		case <-timer.C:
 		case <-ctx.Done():

@@ -13,30 +13,60 @@ import (
 // wakeups lets leases wait for items of their types.
 type wakeups struct {
 	mu      sync.Mutex
-	waiting map[string]map[*sleeper]struct{}
+	waiting map[string]*crowd // by type; none where nobody waits
+}
+
+// crowd is who waits for a type. It knows whether a look would be in vain: many workers that wait, and come back when
+// their waits are over, would otherwise cost a transaction each time.
+type crowd struct {
+	sleepers map[*sleeper]struct{}
+	wakes    int
+	vain     time.Time // when a look began that found nothing, if nobody has been woken since
 }
 
 // sleeper is one lease that waits.
 type sleeper struct {
 	types []string
+	wakes []int // of each type, when it came
+	came  time.Time
 	woken chan struct{} // holds one wake-up
 }
 
-// add registers a lease before it looks, so that nothing that comes after the look is missed.
-func (w *wakeups) add(types []string) *sleeper {
-	z := &sleeper{types, make(chan struct{}, 1)}
+// add registers a lease before it looks, so that nothing that comes after the look is missed. It reports whether the look
+// may be spared: others wait for each of the types, one of them has just looked in vain, and whatever has come since
+// wakes one who waits.
+func (w *wakeups) add(types []string) (z *sleeper, spared bool) {
+	z = &sleeper{types: types, wakes: make([]int, len(types)), came: time.Now(), woken: make(chan struct{}, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.waiting == nil {
-		w.waiting = map[string]map[*sleeper]struct{}{}
+		w.waiting = map[string]*crowd{}
 	}
-	for _, t := range types {
-		if w.waiting[t] == nil {
-			w.waiting[t] = map[*sleeper]struct{}{}
+	spared = true
+	for i, t := range types {
+		c := w.waiting[t]
+		if c == nil {
+			c = &crowd{sleepers: map[*sleeper]struct{}{}}
+			w.waiting[t] = c
 		}
-		w.waiting[t][z] = struct{}{}
+		c.sleepers[z] = struct{}{}
+		z.wakes[i] = c.wakes
+		spared = spared && !c.vain.IsZero() && z.came.Sub(c.vain) < slowPoll
 	}
-	return z
+	return z, spared
+}
+
+// foundNothing notes that the lease's look was in vain, for the types that nobody was woken for since it came.
+func (w *wakeups) foundNothing(z *sleeper) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, t := range z.types {
+		if c := w.waiting[t]; c != nil && c.wakes == z.wakes[i] {
+			if _, waits := c.sleepers[z]; waits {
+				c.vain = z.came
+			}
+		}
+	}
 }
 
 // remove takes a lease out and passes a wake-up on that came after its last look.
@@ -55,8 +85,12 @@ func (w *wakeups) remove(z *sleeper) {
 
 func (w *wakeups) forget(z *sleeper) {
 	for _, t := range z.types {
-		delete(w.waiting[t], z)
-		if len(w.waiting[t]) == 0 {
+		c := w.waiting[t]
+		if c == nil {
+			continue
+		}
+		delete(c.sleepers, z)
+		if len(c.sleepers) == 0 {
 			delete(w.waiting, t)
 		}
 	}
@@ -66,7 +100,13 @@ func (w *wakeups) forget(z *sleeper) {
 func (w *wakeups) wake(jobType string, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for z := range w.waiting[jobType] {
+	c := w.waiting[jobType]
+	if c == nil {
+		return
+	}
+	c.wakes++
+	c.vain = time.Time{}
+	for z := range c.sleepers {
 		if n--; n < 0 {
 			return
 		}

@@ -347,6 +347,7 @@ func TestAWakeUpThatAServedWorkerNoLongerNeedsReachesAnother(t *testing.T) {
 				if _, _, err := elsewhere.Submit(context.Background(), submission(c, asked("x"))); err != nil { // which wakes nobody here
 					t.Fatal(err)
 				}
+				time.Sleep(time.Second)                           // so that the next one looks, although another waits
 				hooked.after = func() { w.submit(c, asked("x")) } // while the served one still stands on the list
 				served := w.worker(context.Background(), time.Hour, "x")
 				if !served.done() || len(served.value) != 1 || !patient.done() || len(patient.value) != 1 {
@@ -404,6 +405,71 @@ func TestABatchWakesAsManyWorkersAsItNeeds(t *testing.T) {
 		if served != 7 {
 			t.Errorf("%d jobs were leased", served)
 		}
+		w.queue.Stop()
+	})
+}
+
+func TestWorkersThatComeToWaitLookOnceASecondTogether(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.jobType("x", nil)
+		w.jobType("y", nil)
+		c := w.client("1.00", nil)
+		counting := &countingStore{Store: w.store}
+		w.queue = queue.New(counting, queue.Options{IDs: w.ids})
+		w.run()
+		const wait = 20 * time.Second
+		var workers []*waiting[[]queue.Lease]
+		for range 200 {
+			workers = append(workers, w.worker(context.Background(), wait, "x", "y"))
+			time.Sleep(wait / 200)
+		}
+		if looks := counting.updates.Load(); looks > int64(3*wait/time.Second) {
+			t.Errorf("%d looks in %s", looks, wait)
+		}
+		w.worker(context.Background(), 0, "x").served(t, 0)
+		before := counting.updates.Load()
+		w.worker(context.Background(), 0, "x").served(t, 0)
+		if counting.updates.Load() != before+1 {
+			t.Error("a worker that does not wait did not look")
+		}
+		w.submit(c, many(2, "x")...)
+		w.submit(c, asked("y"))
+		synctest.Wait()
+		served := 0
+		for _, a := range workers {
+			if a.done() {
+				served += len(a.value)
+			}
+		}
+		if served != 3 {
+			t.Errorf("%d jobs were leased", served)
+		}
+		w.queue.Stop()
+	})
+}
+
+// served checks what a call that has ended came to.
+func (a *waiting[T]) served(t *testing.T, leases int) {
+	t.Helper()
+	if got, _ := any(a.value).([]queue.Lease); !a.done() || len(got) != leases || a.err != nil {
+		t.Errorf("returned %v, %d leases, %v", a.done(), len(got), a.err)
+	}
+}
+
+func TestAWorkerThatComesWhileOthersWaitTakesWhatIsThere(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.jobType("x", nil)
+		c := w.client("1.00", nil)
+		held := w.worker(context.Background(), time.Hour, "x")
+		w.worker(context.Background(), time.Hour, "x")
+		w.submit(c, many(3, "x")...)
+		synctest.Wait()
+		held.served(t, 1)
+		w.worker(context.Background(), time.Hour, "x").served(t, 1)
+		next := w.worker(context.Background(), time.Hour, "x")
+		w.submit(c, asked("x"))
+		synctest.Wait()
+		next.served(t, 1)
 		w.queue.Stop()
 	})
 }
