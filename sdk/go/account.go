@@ -306,7 +306,41 @@ type Health struct {
 }
 
 // Readiness is what a node says of itself while it takes new requests.
-type Readiness map[string]any
+type Readiness struct {
+	Status    string     `json:"status"` // "ok"
+	Upstreams []Upstream `json:"upstreams,omitempty"`
+	Store     *struct {
+		Engine       string  `json:"engine"`
+		Status       string  `json:"status"`
+		DelaySeconds float64 `json:"delay_seconds"` // of the oldest write that waits
+	} `json:"store,omitempty"`
+	Revision *struct {
+		LagSeconds float64 `json:"lag_seconds"`
+	} `json:"revision,omitempty"` // how old the news of revocations and suspensions are
+	Cluster *struct {
+		Nodes    int64 `json:"nodes"`
+		Leader   bool  `json:"leader"`
+		Listener struct {
+			Status  string    `json:"status"`
+			Since   time.Time `json:"since,omitzero"`
+			Problem string    `json:"problem,omitzero"`
+		} `json:"listener"`
+	} `json:"cluster,omitempty"` // on PostgreSQL
+	Limiter *struct {
+		Status  string    `json:"status"`
+		Since   time.Time `json:"since,omitzero"`
+		Lapses  int64     `json:"lapses"`
+		Problem string    `json:"problem,omitzero"`
+	} `json:"limiter,omitempty"` // where the nodes share one
+}
+
+// Upstream tells whether the upstream of a job type is called.
+type Upstream struct {
+	Type     string    `json:"type"`
+	State    string    `json:"state"`    // closed: it is; open: it is not; half_open: with one job
+	Failures int64     `json:"failures"` // in a row
+	Until    time.Time `json:"until,omitzero"`
+}
 
 // Health succeeds as long as the server's process answers.
 func (c *Client) Health(ctx context.Context, options ...CallOption) (*Health, error) {
@@ -314,10 +348,15 @@ func (c *Client) Health(ctx context.Context, options ...CallOption) (*Health, er
 }
 
 // Ready succeeds where the server takes new requests.
-func (c *Client) Ready(ctx context.Context, options ...CallOption) (Readiness, error) {
-	ready, err := fetch[Readiness](ctx, c, get("getReadiness", "/readyz", nil), options)
+func (c *Client) Ready(ctx context.Context, options ...CallOption) (*Readiness, error) {
+	return fetch[Readiness](ctx, c, get("getReadiness", "/readyz", nil), options)
+}
+
+// OpenAPI is the server's description of its API, a document of OpenAPI 3.1.
+func (c *Client) OpenAPI(ctx context.Context, options ...CallOption) (json.RawMessage, error) {
+	document, err := fetch[json.RawMessage](ctx, c, get("getOpenAPI", "/openapi.json", nil), options)
 	if err != nil {
 		return nil, err
 	}
-	return *ready, nil
+	return *document, nil
 }

@@ -657,6 +657,9 @@ var operations = map[string]operationFunc{
 	"getReadiness": func(ctx context.Context, _ *testing.T, c *Client, _ caseArguments, o []CallOption) (any, error) {
 		return c.Ready(ctx, o...)
 	},
+	"getOpenAPI": func(ctx context.Context, _ *testing.T, c *Client, _ caseArguments, o []CallOption) (any, error) {
+		return c.OpenAPI(ctx, o...)
+	},
 	"verify": func(_ context.Context, _ *testing.T, _ *Client, a caseArguments, _ []CallOption) (any, error) {
 		header := http.Header{}
 		for name, value := range a.Headers {

@@ -60,7 +60,15 @@ type Executor struct {
 	Kind    ExecutorKind `json:"kind"`
 	URL     string       `json:"url,omitzero"`     // http
 	Timeout Duration     `json:"timeout,omitzero"` // http: of one call
-	Secret  *Secret      `json:"secret,omitempty"` // http: signs the calls; never answered. Nil keeps the stored one, an empty one takes it away
+	Handler string       `json:"handler,omitzero"` // builtin
+}
+
+// ExecutorDefinition tells who is to do a type's jobs.
+type ExecutorDefinition struct {
+	Kind    ExecutorKind `json:"kind"`
+	URL     string       `json:"url,omitzero"`     // http
+	Timeout Duration     `json:"timeout,omitzero"` // http: of one call
+	Secret  *Secret      `json:"secret,omitempty"` // http: signs the calls. Nil keeps the stored one, an empty one takes it away
 	Handler string       `json:"handler,omitzero"` // builtin
 }
 
@@ -82,19 +90,19 @@ type RateLimit struct {
 
 // JobTypeDefinition is a job type to be; what it leaves out has its default.
 type JobTypeDefinition struct {
-	Description    string       `json:"description,omitzero"`
-	InputSchema    any          `json:"input_schema,omitempty"` // JSON Schema 2020-12, as anything that encodes to it; nil: any input
-	Price          Price        `json:"price,omitzero"`
-	Executor       *Executor    `json:"executor,omitempty"` // nil: workers that lease
-	MaxAttempts    int64        `json:"max_attempts,omitzero"`
-	AttemptTimeout Duration     `json:"attempt_timeout,omitzero"`
-	TimeLimit      Duration     `json:"time_limit,omitzero"`
-	Lease          Duration     `json:"lease,omitzero"`
-	CancelCharge   CancelCharge `json:"cancel_charge,omitzero"`
-	RunningJobs    int64        `json:"running_jobs,omitzero"` // at once; 0: no cap
-	Retention      Duration     `json:"retention,omitzero"`
-	Limits         *RateLimit   `json:"limits,omitempty"`
-	Clients        []string     `json:"clients,omitzero"` // who may use it; nil: everyone; empty: nobody
+	Description    string              `json:"description,omitzero"`
+	InputSchema    any                 `json:"input_schema,omitempty"` // JSON Schema 2020-12, as anything that encodes to it; nil: any input
+	Price          Price               `json:"price,omitzero"`
+	Executor       *ExecutorDefinition `json:"executor,omitempty"` // nil: workers that lease
+	MaxAttempts    int64               `json:"max_attempts,omitzero"`
+	AttemptTimeout Duration            `json:"attempt_timeout,omitzero"`
+	TimeLimit      Duration            `json:"time_limit,omitzero"`
+	Lease          Duration            `json:"lease,omitzero"`
+	CancelCharge   CancelCharge        `json:"cancel_charge,omitzero"`
+	RunningJobs    int64               `json:"running_jobs,omitzero"` // at once; 0: no cap
+	Retention      Duration            `json:"retention,omitzero"`
+	Limits         *RateLimit          `json:"limits,omitempty"`
+	Clients        []string            `json:"clients,omitzero"` // who may use it; nil: everyone; empty: nobody
 }
 
 // DeletedJobType is the answer to a deletion.

@@ -93,17 +93,29 @@ type ReportBatch struct {
 	Lease   *LeaseRequest `json:"lease,omitempty"`
 }
 
-// Reported is what became of a report.
+// Reported says that a report was taken.
 type Reported struct {
-	JobID string    `json:"job_id"`
-	OK    bool      `json:"ok,omitzero"`
-	Error *JobError `json:"error,omitempty"` // why it was refused, such as under an old token
+	JobID string `json:"job_id"`
+	OK    bool   `json:"ok"`
+}
+
+// ReportResult is what became of a report.
+type ReportResult struct {
+	JobID string         `json:"job_id"`
+	OK    bool           `json:"ok,omitzero"`
+	Error *ReportRefusal `json:"error,omitempty"` // why it was refused, such as under an old token
+}
+
+// ReportRefusal is why a report was refused.
+type ReportRefusal struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
 }
 
 // ReportResults are the answer to a batch, in its order.
 type ReportResults struct {
-	Results []Reported `json:"results"`
-	Leases  []Lease    `json:"leases"`
+	Results []ReportResult `json:"results"`
+	Leases  []Lease        `json:"leases"`
 }
 
 func work(operation, path string, body any, wait time.Duration) request {
