@@ -28,6 +28,7 @@ var assets embed.FS
 // Options say what the site is made of beside its own pages.
 type Options struct {
 	PublicURL string // stands before the addresses in llms.txt; empty: they stay relative
+	OpenAPI   []byte // the description of the API, whose reference the site shows; nil: none
 }
 
 // Prefixes are the paths under which a Site answers.
@@ -58,12 +59,15 @@ type section struct {
 type page struct {
 	Path        string // below the site's root, such as /docs/jobs
 	Title       string
+	Label       string // in the navigation, where that is not the title
 	Description string
 	Section     *section
 	Prev, Next  *page
 
-	source []byte
-	code   *tallygate.CodeFacts // of the page of a code
+	Code  *tallygate.CodeFacts // that the page is about; nil: none
+	Group *group               // of the reference, that the page is about; nil: none
+
+	source []byte // Markdown
 }
 
 // New makes the site. It fails only where the embedded files are at fault.
@@ -71,6 +75,9 @@ func New(opt Options) (*Site, error) {
 	s := &Site{opt: opt, files: map[string]func() *file{}, links: map[string]string{}}
 	if err := s.readPages(); err != nil {
 		return nil, fmt.Errorf("docs: %w", err)
+	}
+	if err := s.readReference(); err != nil {
+		return nil, fmt.Errorf("docs: the OpenAPI document: %w", err)
 	}
 	s.readCodes()
 	s.link()
@@ -131,9 +138,35 @@ func (s *Site) readCodes() {
 		if err != nil {
 			source = fmt.Appendf(nil, "# %s\n\n%s.\n", f.Name, f.Remedy)
 		}
-		sec.Pages = append(sec.Pages, &page{Path: "/docs/errors/" + f.Name, Title: f.Name, Description: f.Message + ".", Section: sec, source: source, code: &f})
+		sec.Pages = append(sec.Pages, &page{Path: "/docs/errors/" + f.Name, Title: f.Name, Description: f.Message + ".", Section: sec, source: source, Code: &f})
 	}
 	s.sections = append(s.sections, sec)
+}
+
+// readReference makes the pages of the API's reference: an overview, and one for each group of routes.
+func (s *Site) readReference() error {
+	if s.opt.OpenAPI == nil {
+		return nil
+	}
+	r, err := readReference(s.opt.OpenAPI)
+	if err != nil {
+		return err
+	}
+	sec := &section{Title: "API reference"}
+	overview := &page{Path: referencePath, Title: "API reference", Label: "Overview", Description: "Keys, answers, values and pages, and every route.", Section: sec}
+	sec.Pages = []*page{overview}
+	for _, g := range r.groups {
+		p := &page{Path: g.Page(), Title: g.Title(), Description: g.Description, Section: sec, Group: g, source: g.markdown()}
+		for _, h := range parse(p.Path, p.source).headings {
+			if h.Level == 2 {
+				g.anchor(h)
+			}
+		}
+		sec.Pages = append(sec.Pages, p)
+	}
+	overview.source = r.overview()
+	s.sections = append(s.sections, sec)
+	return nil
 }
 
 // link puts the pages into their order.

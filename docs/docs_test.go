@@ -12,21 +12,40 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/text"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/api"
 )
 
-func newSite(t testing.TB) *Site {
+// described is the document that a server gives the site.
+func described(t testing.TB) []byte {
 	t.Helper()
-	s, err := New(Options{})
+	d, err := api.Description("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return d.JSON()
+}
+
+var made struct {
+	once sync.Once
+	site *Site
+	err  error
+}
+
+// newSite is the site, made and rendered once for all tests.
+func newSite(t testing.TB) *Site {
+	t.Helper()
+	made.once.Do(func() { made.site, made.err = New(Options{OpenAPI: described(t)}) })
+	if made.err != nil {
+		t.Fatal(made.err)
+	}
+	return made.site
 }
 
 // get asks the site. Header is pairs of a name and a value.
@@ -249,7 +268,7 @@ func TestSearchIndexLeadsToSections(t *testing.T) {
 }
 
 func TestLlms(t *testing.T) {
-	s, err := New(Options{PublicURL: "https://jobs.example"})
+	s, err := New(Options{PublicURL: "https://jobs.example", OpenAPI: described(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,4 +331,70 @@ func FuzzPagesAreRenderedWithoutHTMLOfTheirOwn(f *testing.F) {
 			t.Errorf("%q becomes %q", source, page)
 		}
 	})
+}
+
+func TestTheReferenceExplainsEveryRoute(t *testing.T) {
+	s := newSite(t)
+	whole := get(s, "GET", "/docs/api.md").Body.String()
+	r, err := readReference(described(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes := 0
+	for _, g := range r.groups {
+		page := get(s, "GET", g.Page()).Body.String()
+		for _, o := range g.Operations {
+			routes++
+			for _, part := range []string{"<code>" + o.Path + "</code>", "TALLYGATE_URL"} {
+				if !strings.Contains(page, part) {
+					t.Errorf("%s: the page lacks %q", o.ID, part)
+				}
+			}
+			if !strings.Contains(whole, "`"+o.Method+" "+o.Path+"` (operation `"+o.ID+"`)") {
+				t.Errorf("%s is not in /docs/api.md", o.ID)
+			}
+			if o.Summary == "" || o.Answer.Example() == nil || len(o.Codes) == 0 || (o.Method != "GET" && o.Permission == "") {
+				t.Errorf("%s is not whole: %+v", o.ID, o)
+			}
+			if o.Body != nil && len(o.Body.Examples) == 0 {
+				t.Errorf("%s: the body has no example", o.ID)
+			}
+			for _, p := range o.parameters {
+				if p.example == nil {
+					t.Errorf("%s: %s has no example", o.ID, p.name)
+				}
+			}
+		}
+	}
+	if routes < 44 {
+		t.Errorf("only %d routes", routes)
+	}
+}
+
+func TestFieldsAreExplained(t *testing.T) {
+	document := `{"tags": [{"name": "t"}], "components": {"schemas": {
+		"Money": {"type": "string", "description": "An amount."},
+		"A": {"type": "object", "required": ["k"], "properties": {"k": {"const": "a"}}},
+		"B": {"type": "object", "properties": {"again": {"$ref": "#/components/schemas/B"}}}}},
+		"paths": {"/x": {"post": {"operationId": "x", "tags": ["t"], "responses": {"200": {"content": {"application/json": {"schema": {"type": "object", "required": ["cost"], "properties": {
+			"cost": {"anyOf": [{"$ref": "#/components/schemas/Money"}, {"type": "null"}], "default": "0"},
+			"kind": {"oneOf": [{"$ref": "#/components/schemas/A"}, {"$ref": "#/components/schemas/B"}]},
+			"list": {"type": "array", "maxItems": 5, "items": {"$ref": "#/components/schemas/A"}},
+			"map": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1, "maximum": 9}},
+			"none": {"type": "null"},
+			"size": {"type": ["integer", "null"], "minimum": 1, "maximum": 9},
+			"state": {"type": "string", "enum": ["on", "off"]}}}, "examples": {}}}}}}}}}`
+	r, err := readReference([]byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	writeFields(&b, r.groups[0].Operations[0].Answer.Fields, "")
+	const want = "- `cost` (money or null, required; default `0`): An amount.\n" +
+		"- `kind` (object): \n  - a:\n    - `k` (any value, required; always `a`): \n  - b:\n    - `again` (b): \n" +
+		"- `list` (list of objects; at most `5`): \n  - `k` (any value, required; always `a`): \n" +
+		"- `map` (object of integers): \n- `none` (null): \n- `size` (integer or null; from `1` to `9`): \n- `state` (string; one of `on`, `off`): \n"
+	if b.String() != want {
+		t.Errorf("%s", b.String())
+	}
 }

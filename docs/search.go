@@ -31,6 +31,9 @@ func (s *Site) index() []byte {
 }
 
 func entriesOf(p *page) []entry {
+	if p.Group != nil {
+		return p.Group.entries()
+	}
 	d := parse(p.Path, p.source)
 	entries := []entry{{URL: p.Path, Title: p.Title, Text: p.Description}}
 	for n := d.root.FirstChild(); n != nil; n = n.NextSibling() {
@@ -41,6 +44,24 @@ func entriesOf(p *page) []entry {
 		}
 		last := &entries[len(entries)-1]
 		last.Text = strings.TrimSpace(last.Text + " " + strings.Join(strings.Fields(plain(n, d.source)), " "))
+	}
+	return entries
+}
+
+// entries are one for each route: what it is called in any language, what it says, and the names of what it takes.
+func (g *group) entries() []entry {
+	entries := []entry{{URL: g.Page(), Title: "API: " + g.Title(), Text: g.Description}}
+	for _, o := range g.Operations {
+		text := []string{o.Method, o.Path, o.ID + ":", o.Description, o.Permission}
+		for _, f := range o.Parameters {
+			text = append(text, f.Name)
+		}
+		if o.Body != nil {
+			for _, f := range o.Body.Fields {
+				text = append(text, f.Name)
+			}
+		}
+		entries = append(entries, entry{URL: g.Page() + "#" + o.Anchor, Title: "API: " + g.Title(), Head: o.Summary, Text: strings.Join(strings.Fields(strings.Join(text, " ")), " ")})
 	}
 	return entries
 }

@@ -55,6 +55,9 @@ func (s *Site) addFiles() {
 		s.add(p.Path, func() *file { return newFile(htmlType, s.article(p)) })
 		s.add(p.Path+".md", func() *file { return newFile(markdownType, p.source) })
 	}
+	if s.files[referencePath] != nil {
+		s.add(referencePath+".md", func() *file { return newFile(markdownType, s.wholeReference()) })
+	}
 	s.add("/docs/search.json", func() *file { return newFile(jsonType, s.index()) })
 	s.add("/llms.txt", func() *file { return newFile(textType, s.llms()) })
 	s.add("/llms-full.txt", func() *file { return newFile(textType, s.llmsFull()) })

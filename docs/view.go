@@ -32,6 +32,9 @@ func (s *Site) home() []byte { return s.render("home", &view{Title: "Tallygate"}
 func (s *Site) notFound() []byte { return s.render("missing", &view{Title: "Not found"}) }
 
 func (s *Site) article(p *page) []byte {
+	if p.Group != nil {
+		return s.render("reference", &view{Page: p, Title: p.Title, Markdown: p.Path + ".md"})
+	}
 	d := parse(p.Path, p.source)
 	v := &view{Page: p, Title: p.Title, Body: d.html(), Markdown: p.Path + ".md"}
 	for _, h := range d.headings {
@@ -40,12 +43,4 @@ func (s *Site) article(p *page) []byte {
 		}
 	}
 	return s.render("article", v)
-}
-
-// Code tells of the error code that the page is about, if it is.
-func (p *page) Code() any {
-	if p.code == nil {
-		return nil
-	}
-	return p.code
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/access"
 	"github.com/tallygate/tallygate/api"
-	"github.com/tallygate/tallygate/docs"
 	"github.com/tallygate/tallygate/executor"
 	"github.com/tallygate/tallygate/ledger"
 	"github.com/tallygate/tallygate/queue"
@@ -130,13 +129,7 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, erro
 		MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, ShedDelay: c.ShedDelay, StoreDelay: store.Delay,
 		Ready: s.ready, Log: log,
 	})
-	pages, err := docs.New(docs.Options{PublicURL: c.PublicURL})
-	if err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	for _, prefix := range docs.Prefixes {
-		s.api.Mount(prefix, pages, docs.Methods...)
-	}
+	mountDocs(s.api, c.PublicURL)
 	if err := s.prepare(ctx, types); err != nil {
 		return nil, errors.Join(err, s.close())
 	}

@@ -157,6 +157,26 @@ test("a block of code is copied as it stands", async () => {
   await r.done();
 });
 
+test("the reference is found by a route, explains it and leads to its errors", async () => {
+  const r = await reader();
+  await r.open("/docs");
+  await r.page.keyboard.press("/");
+  await r.page.locator("dialog.search input").fill("submitJobBatch");
+  await r.page.locator("#found li:first-child mark").first().waitFor();
+  await r.page.keyboard.press("Enter");
+  await r.page.waitForURL("**/docs/api/jobs#submit-many-jobs");
+  const route = r.page.locator("section.operation", { has: r.page.locator("#submit-many-jobs") });
+  assert.match(await route.locator(".route").innerText(), /POST\s+\/v1\/jobs\/batch/);
+  assert.match(await route.locator(".needs").innerText(), /jobs:write.*10 requests/);
+  const members = route.locator("details", { hasText: "max_cost" }).first();
+  assert.ok(!(await members.getByText("max_cost").isVisible()));
+  await members.locator("summary").first().click();
+  assert.ok(await members.getByText("max_cost").isVisible());
+  await route.getByRole("link", { name: "INSUFFICIENT_BALANCE" }).click();
+  await r.page.waitForURL("**/docs/errors/INSUFFICIENT_BALANCE");
+  await r.done();
+});
+
 test("dark mode is the reader's choice, and is kept", async () => {
   const r = await reader();
   await r.open("/docs");
@@ -220,7 +240,7 @@ test("an address without a page is told as such", async () => {
 });
 
 test("pages pass the rules of WCAG 2.2 AA that a program can check, light and dark", async () => {
-  const some = ["/docs", "/docs/jobs", "/docs/errors", "/docs/errors/INVALID_PARAMETER"];
+  const some = ["/docs", "/docs/jobs", "/docs/errors", "/docs/errors/INVALID_PARAMETER", "/docs/api", "/docs/api/job-types"];
   for (const colorScheme of ["light", "dark"]) {
     const r = await reader({ colorScheme, bypassCSP: true }); // the checker is put into the page
     for (const path of some) {
@@ -237,7 +257,7 @@ test("pages pass the rules of WCAG 2.2 AA that a program can check, light and da
 
 test("pictures are taken, to be looked at", async () => {
   const views = { desk: { viewport: wide }, dark: { viewport: wide, colorScheme: "dark" }, 375: { viewport: narrow }, "375-dark": { viewport: narrow, colorScheme: "dark" } };
-  const pages = { home: "/docs", guide: "/docs/jobs", errors: "/docs/errors", code: "/docs/errors/RATE_LIMIT_EXCEEDED" };
+  const pages = { home: "/docs", guide: "/docs/jobs", errors: "/docs/errors", code: "/docs/errors/RATE_LIMIT_EXCEEDED", reference: "/docs/api/job-types" };
   for (const [view, options] of Object.entries(views)) {
     const r = await reader(options);
     for (const [name, path] of Object.entries(pages)) {
