@@ -1,11 +1,10 @@
 import { type Clock, sleep, systemClock } from "./clock.js";
 import { type Duration, milliseconds } from "./duration.js";
 import {
-	type APIError,
-	type CallError,
+	CallError,
+	type CallFailure,
 	ConnectionError,
 	errorOf,
-	type Failure,
 	retries,
 	TallygateError,
 	TimeoutError,
@@ -138,14 +137,6 @@ export interface StreamEvent {
 	value: object;
 }
 
-/** A failed attempt, and what the policy has to know of it. */
-class Failed {
-	constructor(
-		readonly error: CallError,
-		readonly retry: boolean,
-	) {}
-}
-
 const defaults = { url: "http://127.0.0.1:8080", maxAttempts: 5, timeout: "30s", deadline: "2m", retryBudget: 500 };
 
 /** Makes calls by the policy: what is tried again, how long it waits, when it gives up. */
@@ -187,19 +178,24 @@ export class Caller {
 		return this.#deadline;
 	}
 
+	/** Writes to the client's log. */
+	warn(message: string): void {
+		this.#logger?.warn(message);
+	}
+
 	/** Makes the call and returns the JSON value of its answer. */
 	async call<Value>(call: Call, options: EffectOptions = {}): Promise<Answer<Value>> {
 		const tries = this.#tries(call, options);
 		const headers = this.#headers(call, options, "application/json");
 		for (;;) {
 			const attempt = tries.begin();
-			let outcome: Answer<Value> | Failed;
+			let outcome: Answer<Value> | CallError;
 			try {
 				outcome = await attempt.answer(headers, call.any === true);
 			} finally {
 				attempt.end();
 			}
-			if (!(outcome instanceof Failed)) {
+			if (!(outcome instanceof CallError)) {
 				tries.succeeded();
 				return outcome;
 			}
@@ -221,11 +217,11 @@ export class Caller {
 				headers["Last-Event-ID"] = last;
 			}
 			const attempt = tries.begin();
-			let failed: Failed | undefined;
+			let failed: CallError | undefined;
 			try {
 				const parser = new EventParser(last);
 				for await (const piece of attempt.pieces(headers)) {
-					if (piece instanceof Failed) {
+					if (piece instanceof CallError) {
 						failed = piece;
 						break;
 					}
@@ -323,10 +319,9 @@ class Tries {
 	}
 
 	/** Waits until another attempt may begin, or throws the failure. */
-	async again(failed: Failed): Promise<void> {
-		const { error } = failed;
+	async again(error: CallError): Promise<void> {
 		const { maxAttempts, signal, hooks, logger, call, url } = this.#plan;
-		if (!failed.retry || this.#made >= maxAttempts) {
+		if (!error.retryable || this.#made >= maxAttempts) {
 			throw error;
 		}
 		const wait = backoff(this.#made, error.retryAfter ?? 0, this.#clock.random());
@@ -414,7 +409,7 @@ class Attempt {
 	}
 
 	/** Makes the request and reads the answer. */
-	async answer<Value>(headers: Record<string, string>, any: boolean): Promise<Answer<Value> | Failed> {
+	async answer<Value>(headers: Record<string, string>, any: boolean): Promise<Answer<Value> | CallError> {
 		let text: string;
 		try {
 			const answer = await this.#send(headers);
@@ -436,8 +431,8 @@ class Attempt {
 		return { value: value as Value, attempts: this.#n, headers: headersOf(this.#answer as FetchAnswer) };
 	}
 
-	/** Makes the request and yields the pieces of the answer as they come; the last is a Failed unless it ended by itself. */
-	async *pieces(headers: Record<string, string>): AsyncGenerator<Uint8Array | Failed, void, undefined> {
+	/** Makes the request and yields the pieces of the answer as they come; the last is an error unless it ended by itself. */
+	async *pieces(headers: Record<string, string>): AsyncGenerator<Uint8Array | CallError, void, undefined> {
 		let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 		try {
 			const answer = await this.#send(headers);
@@ -500,7 +495,7 @@ class Attempt {
 	}
 
 	/** Makes the failure of an attempt that got no whole answer. A caller that has cancelled gets its own reason. */
-	#broken(cause: unknown): Failed {
+	#broken(cause: unknown): CallError {
 		this.#plan.signal?.throwIfAborted();
 		const server = new URL(this.#plan.url).origin;
 		if (this.#timedOut || timeoutCodes.has(codeOf(cause))) {
@@ -514,7 +509,7 @@ class Attempt {
 	}
 
 	/** Makes the failure of an answer that is not 200, none for one that is. */
-	#refused(text: string): Failed | undefined {
+	#refused(text: string): CallError | undefined {
 		const answer = this.#answer as FetchAnswer;
 		if (answer.status === 200) {
 			return undefined;
@@ -523,29 +518,29 @@ class Attempt {
 		if (!envelope) {
 			return this.#unexpected(text, "is not a Tallygate server's");
 		}
-		const known = retries(envelope.code);
-		const error: APIError = errorOf(this.#plan.clean(envelope.code), {
+		const { clean } = this.#plan;
+		return errorOf(clean(envelope.code), {
 			...this.#facts(text),
-			message: this.#plan.clean(envelope.message),
+			message: clean(envelope.message),
+			retryable: this.#should() ?? retries(envelope.code) ?? retriedStatuses.has(answer.status),
 		});
-		return new Failed(error, this.#should() ?? known ?? retriedStatuses.has(answer.status));
 	}
 
-	#unexpected(text: string, what: string): Failed {
+	#unexpected(text: string, what: string): CallError {
 		const { status } = this.#answer as FetchAnswer;
-		const start = this.#plan.clean(text.slice(0, 1000)).replace(/\s+/g, " ").trim();
+		const start = this.#plan.clean(text).slice(0, 1000).replace(/\s+/g, " ").trim();
 		const quoted = start === "" ? "it is empty" : `it begins with ${JSON.stringify(start.slice(0, 200))}`;
-		const message = `${status}: the answer ${what}: ${quoted}`;
-		const error = new UnexpectedAnswerError({ ...this.#facts(text), message });
-		return new Failed(error, this.#should() ?? (status === 200 || retriedStatuses.has(status)));
+		return new UnexpectedAnswerError({
+			...this.#facts(text),
+			message: `${status}: the answer ${what}: ${quoted}`,
+			retryable: this.#should() ?? (status === 200 || retriedStatuses.has(status)),
+		});
 	}
 
 	/** Makes a failure, with what is known of the answer so far. */
-	failed(type: typeof CallError, failure: Failure, retry = true): Failed {
-		return new Failed(
-			new type({ ...(this.#answer ? this.#facts("") : { attempts: this.#n }), ...failure }),
-			this.#should() ?? retry,
-		);
+	failed(type: typeof CallError, failure: CallFailure, retryable = true): CallError {
+		const facts = this.#answer ? this.#facts("") : { attempts: this.#n };
+		return new type({ ...facts, ...failure, retryable: this.#should() ?? retryable });
 	}
 
 	/** What X-Should-Retry says. */

@@ -44,6 +44,7 @@ export class Tallygate {
 
 	constructor(options: ClientOptions = {}) {
 		const caller = new Caller(options);
+		callers.set(this, caller);
 		this.#caller = caller;
 		this.jobs = new Jobs(caller);
 		this.jobTypes = new JobTypes(caller);
@@ -96,6 +97,13 @@ export class Tallygate {
 	}
 }
 
+const callers = new WeakMap<Tallygate, Caller>();
+
+/** Returns what makes the client's calls: for the worker loop, which needs an answer's headers. */
+export function callerOf(client: Tallygate): Caller {
+	return callers.get(client) as Caller;
+}
+
 /** What can be run. */
 export class JobTypes {
 	readonly #caller: Caller;
@@ -125,7 +133,7 @@ export class JobTypes {
 	}
 
 	/** Operators alone: deletes a job type that has no live jobs. */
-	delete(name: string, options: CallOptions = {}): Promise<wire.DeletedJobType> {
+	delete(name: string, options: CallOptions = {}): Promise<wire.JobTypeDeleted> {
 		return value(this.#caller, { operation: "deleteJobType", method: "DELETE", path: typePath(name) }, options);
 	}
 }
@@ -154,7 +162,7 @@ export class Account {
 	}
 
 	/** Returns the ended jobs by day and type, the oldest first. */
-	usage(options: UsageOptions = {}): Promise<wire.Page<wire.Usage>> {
+	usage(options: UsageOptions = {}): Promise<wire.Usage> {
 		return value(this.#caller, usageCall("getAccountUsage", "/v1/account/usage", options), options);
 	}
 
@@ -210,13 +218,13 @@ export class ApiKeys {
 		this.#operations = operations;
 	}
 
-	/** Lists the keys, without their text. */
+	/** Lists the keys, the newest first, without their text. */
 	list(part: ListOptions = {}, options: CallOptions = {}): List<wire.ApiKey> {
 		return listCall(this.#caller, this.#operations.list, this.#path, part, options);
 	}
 
 	/** Creates a key. Its text is in this answer and nowhere else. */
-	async create(request: wire.ApiKeyRequest, options: EffectOptions = {}): Promise<wire.NewApiKey> {
+	async create(request: wire.NewApiKey, options: EffectOptions = {}): Promise<wire.ApiKeyCreated> {
 		const call: Call = {
 			operation: this.#operations.create,
 			method: "POST",
@@ -240,7 +248,7 @@ export class ApiKeys {
 	}
 
 	/** Makes a new key with the rights of this one, which stays good for the overlap. */
-	async rotate(id: string, options: RotateOptions = {}): Promise<wire.NewApiKey> {
+	async rotate(id: string, options: RotateOptions = {}): Promise<wire.ApiKeyCreated> {
 		const call: Call = {
 			operation: this.#operations.rotate,
 			method: "POST",
@@ -253,7 +261,7 @@ export class ApiKeys {
 }
 
 /** Keeps the text of a new key out of what printing it shows. */
-function discreet(key: wire.NewApiKey): wire.NewApiKey {
+function discreet(key: wire.ApiKeyCreated): wire.ApiKeyCreated {
 	return Object.defineProperty(key, inspect, {
 		value: () => ({ ...key, key: key.key === null ? null : `tg_live_${key.id}_…` }),
 	});
@@ -271,7 +279,7 @@ export class Clients {
 		this.apiKeys = new ClientApiKeys(caller);
 	}
 
-	/** Lists the clients, the oldest first. */
+	/** Lists the clients, the newest first. */
 	list(part: ListOptions = {}, options: CallOptions = {}): List<wire.Client> {
 		return listCall(this.#caller, "listClients", "/v1/clients", part, options);
 	}
@@ -291,7 +299,7 @@ export class Clients {
 	}
 
 	/** Changes what is named; the rest stays. */
-	update(id: string, change: wire.ClientChange, options: CallOptions = {}): Promise<wire.Client> {
+	update(id: string, change: wire.ClientUpdate, options: CallOptions = {}): Promise<wire.Client> {
 		return value(
 			this.#caller,
 			{ operation: "updateClient", method: "PATCH", path: clientPath(id), body: change },
@@ -330,7 +338,7 @@ export class Clients {
 	}
 
 	/** Returns a client's ended jobs by day and type, the oldest first. */
-	usage(id: string, options: UsageOptions = {}): Promise<wire.Page<wire.Usage>> {
+	usage(id: string, options: UsageOptions = {}): Promise<wire.Usage> {
 		return value(this.#caller, usageCall("getClientUsage", `${clientPath(id)}/usage`, options), options);
 	}
 
@@ -364,7 +372,7 @@ export class ClientApiKeys {
 	}
 
 	/** Creates a key for a client. Its text is in this answer and nowhere else. */
-	create(clientId: string, request: wire.ApiKeyRequest, options: EffectOptions = {}): Promise<wire.NewApiKey> {
+	create(clientId: string, request: wire.NewApiKey, options: EffectOptions = {}): Promise<wire.ApiKeyCreated> {
 		return this.#of(clientId).create(request, options);
 	}
 
@@ -379,7 +387,7 @@ export class ClientApiKeys {
 	}
 
 	/** Makes a new key with the rights of this one, which stays good for the overlap. */
-	rotate(clientId: string, id: string, options: RotateOptions = {}): Promise<wire.NewApiKey> {
+	rotate(clientId: string, id: string, options: RotateOptions = {}): Promise<wire.ApiKeyCreated> {
 		return this.#of(clientId).rotate(id, options);
 	}
 }
@@ -394,7 +402,7 @@ export class Audit {
 	}
 
 	/** Lists what was done, the newest first. */
-	list(part: ListOptions = {}, options: CallOptions = {}): List<wire.Event> {
+	list(part: ListOptions = {}, options: CallOptions = {}): List<wire.AuditRecord> {
 		return listCall(this.#caller, "listAuditRecords", "/v1/audit", part, options);
 	}
 }
@@ -424,7 +432,7 @@ export class WorkerCalls {
 	}
 
 	/** Settles a batch and takes the next jobs. Each report has its own result; one that is refused holds up no other. */
-	report(reports: wire.Reports, options: CallOptions = {}): Promise<wire.ReportsAnswer> {
+	report(reports: wire.ReportBatch, options: CallOptions = {}): Promise<wire.ReportResults> {
 		return value(
 			this.#caller,
 			{
@@ -439,22 +447,22 @@ export class WorkerCalls {
 	}
 
 	/** Renews a lease, tells progress and log lines, and learns whether the job is to be cancelled. */
-	heartbeat(jobId: string, beat: wire.Heartbeat, options: CallOptions = {}): Promise<wire.HeartbeatAnswer> {
+	heartbeat(jobId: string, beat: wire.HeartbeatRequest, options: CallOptions = {}): Promise<wire.Heartbeat> {
 		return this.#call("heartbeatJob", jobId, "heartbeat", beat, options);
 	}
 
 	/** Settles a job that succeeded. */
-	succeed(jobId: string, success: wire.Success, options: CallOptions = {}): Promise<wire.ReportResult> {
+	succeed(jobId: string, success: wire.Success, options: CallOptions = {}): Promise<wire.Reported> {
 		return this.#call("succeedJob", jobId, "succeed", success, options);
 	}
 
 	/** Ends an attempt that failed: another follows, or the job's end. */
-	fail(jobId: string, failure: wire.FailedAttempt, options: CallOptions = {}): Promise<wire.ReportResult> {
+	fail(jobId: string, failure: wire.Failure, options: CallOptions = {}): Promise<wire.Reported> {
 		return this.#call("failJob", jobId, "fail", failure, options);
 	}
 
 	/** Gives a job back, without an attempt spent. */
-	release(jobId: string, release: wire.Release, options: CallOptions = {}): Promise<wire.ReportResult> {
+	release(jobId: string, release: wire.Release, options: CallOptions = {}): Promise<wire.Reported> {
 		return this.#call("releaseJob", jobId, "release", release, options);
 	}
 

@@ -8,7 +8,7 @@ export class TallygateError extends Error {
 }
 
 /** What is known of the call that failed. */
-export interface Failure {
+export interface CallFailure {
 	message: string;
 	cause?: unknown;
 	/** How many requests were made. */
@@ -23,6 +23,8 @@ export interface Failure {
 	headers?: Readonly<Record<string, string>>;
 	/** Of the last answer: its body. */
 	body?: string;
+	/** Whether the same call may succeed later. */
+	retryable?: boolean;
 }
 
 /** A call that failed, after as many attempts as the policy allows. */
@@ -35,6 +37,8 @@ export class CallError extends TallygateError {
 	readonly requestId: string | undefined;
 	/** Seconds that the server asked to wait; undefined where it did not. */
 	readonly retryAfter: number | undefined;
+	/** Whether the same call may succeed later; it was made again as often as the policy allows. */
+	readonly retryable: boolean;
 	/** The headers of the last answer, their names in lower case. */
 	declare readonly headers: Readonly<Record<string, string>>;
 	/** The body of the last answer, as it came. */
@@ -44,12 +48,13 @@ export class CallError extends TallygateError {
 		return "CallError";
 	}
 
-	constructor(failure: Failure) {
+	constructor(failure: CallFailure) {
 		super(failure.message, "cause" in failure ? { cause: failure.cause } : undefined);
 		this.attempts = failure.attempts ?? 1;
 		this.status = failure.status;
 		this.requestId = failure.requestId;
 		this.retryAfter = failure.retryAfter;
+		this.retryable = failure.retryable ?? false;
 		// Kept out of what inspecting an error prints.
 		Object.defineProperty(this, "headers", { value: failure.headers ?? {} });
 		Object.defineProperty(this, "body", { value: failure.body ?? "" });
@@ -89,7 +94,7 @@ export class APIError extends CallError {
 		return "APIError";
 	}
 
-	constructor(code: string, failure: Failure & { status: number }) {
+	constructor(code: string, failure: CallFailure & { status: number }) {
 		super(failure);
 		this.code = code;
 	}
@@ -276,7 +281,7 @@ const codes: Record<string, { type: typeof APIError; retry: boolean }> = {
 };
 
 /** Makes the error of a code: of the code's own class, or an APIError where this version does not know it. */
-export function errorOf(code: string, failure: Failure & { status: number }): APIError {
+export function errorOf(code: string, failure: CallFailure & { status: number }): APIError {
 	const known = Object.hasOwn(codes, code) ? codes[code] : undefined;
 	return new (known?.type ?? APIError)(code, failure);
 }

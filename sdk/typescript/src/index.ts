@@ -34,7 +34,7 @@ export type { Duration } from "./duration.js";
 export * from "./errors.js";
 export type {
 	EventsOptions,
-	JobEvent,
+	FollowedEvent,
 	JobFilter,
 	Jobs,
 	RunOptions,

@@ -3,7 +3,7 @@ import { type Duration, milliseconds, notation } from "./duration.js";
 import { errorOf, JobCancelledError, WaitTimeoutError } from "./errors.js";
 import type { List } from "./list.js";
 import { listCall, segment } from "./path.js";
-import type { Event, Job, JobStatus, Submission, Time } from "./types.js";
+import type { Job, JobBatch, JobEvent, JobStatus, Submission, Time } from "./types.js";
 
 /** How a call waits for a job's end at the server. */
 export interface ServerWait {
@@ -56,7 +56,7 @@ export interface EventsOptions extends CallOptions {
 }
 
 /** What a job's stream of events brings. */
-export interface JobEvent extends Event {
+export interface FollowedEvent extends JobEvent {
 	/** Where a stream goes on after this event: its option of this name. */
 	readonly lastEventId: string;
 }
@@ -82,7 +82,7 @@ export class Jobs {
 	}
 
 	/** Submits up to 1,000 jobs, all or none, and returns them in order. */
-	async submitBatch(submissions: readonly Submission[], options: EffectOptions = {}): Promise<{ data: Job[] }> {
+	async submitBatch(submissions: readonly Submission[], options: EffectOptions = {}): Promise<JobBatch> {
 		const call: Call = {
 			operation: "submitJobBatch",
 			method: "POST",
@@ -90,7 +90,7 @@ export class Jobs {
 			body: { jobs: submissions },
 			effect: true,
 		};
-		return (await this.#caller.call<{ data: Job[] }>(call, options)).value;
+		return (await this.#caller.call<JobBatch>(call, options)).value;
 	}
 
 	/** Lists jobs, the newest first. */
@@ -124,11 +124,11 @@ export class Jobs {
 	 * Follows a job: states, progress and log lines, from its beginning to its end, as they happen. A stream that breaks
 	 * off is resumed where it was.
 	 */
-	async *events(id: string, options: EventsOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+	async *events(id: string, options: EventsOptions = {}): AsyncGenerator<FollowedEvent, void, undefined> {
 		const call: Call = { operation: "streamJobEvents", method: "GET", path: `${jobPath(id)}/events` };
 		for await (const event of this.#caller.stream(call, options, options.lastEventId ?? "")) {
 			// Not enumerable: the event itself is what the server says.
-			const told = Object.defineProperty(event.value, "lastEventId", { value: event.id }) as JobEvent;
+			const told = Object.defineProperty(event.value, "lastEventId", { value: event.id }) as FollowedEvent;
 			yield told;
 			if (ended(told)) {
 				return;
@@ -330,7 +330,7 @@ class Waiting<Result> {
 		const events = this.#jobs.events(id, { signal: either, maxAttempts, deadline });
 		try {
 			for (;;) {
-				let next: IteratorResult<JobEvent, void>;
+				let next: IteratorResult<FollowedEvent, void>;
 				try {
 					next = await events.next();
 				} catch {
