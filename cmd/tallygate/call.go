@@ -1,41 +1,31 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
-// call makes one request and shows its answer: as it came with --json, else through show.
-func call[T any](ctx context.Context, a *app, method, path string, query url.Values, body any, show func(T) error) error {
-	var answer json.RawMessage
-	if err := a.api.Do(ctx, method, path, query, body, &answer); err != nil {
+// call makes one call and shows its answer: as it came with --json, else through show.
+func call[T any](a *app, do func(raw sdk.CallOption) (*T, error), show func(*T) error) error {
+	var answer sdk.Answer
+	v, err := do(sdk.WithAnswer(&answer))
+	if err != nil {
 		return err
 	}
 	if a.json {
-		return a.printJSON(answer)
-	}
-	var v T
-	if err := json.Unmarshal(answer, &v); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return a.printJSON(answer.Body)
 	}
 	return show(v)
 }
 
-// at puts the identifiers into a path's %s, escaped.
-func at(path string, ids ...string) string {
-	escaped := make([]any, len(ids))
-	for i, id := range ids {
-		escaped[i] = url.PathEscape(id)
-	}
-	return fmt.Sprintf(path, escaped...)
-}
+// idempotent puts the user's Idempotency-Key on the call; without one, the call makes its own.
+func idempotent(key string) sdk.CallOption { return sdk.WithIdempotencyKey(key) }
 
 // listFlags say how much of a list to show.
 type listFlags struct {
@@ -48,60 +38,55 @@ type listFlags struct {
 const mostPage = 100
 
 // list fetches as many pages as the flags ask for and shows them: one document with --json, else a table of rows.
-func list[T any](ctx context.Context, a *app, flags listFlags, path string, query url.Values, noun string, columns []column, row func(T) []string) error {
+func list[T any](a *app, flags listFlags, fetch func(o sdk.ListOptions, raw sdk.CallOption) (*sdk.Page[T], error), noun string, columns []column, row func(T) []string) error {
 	if flags.Limit < 1 && !flags.All {
 		return usagef("--limit must be at least 1")
-	}
-	if query == nil {
-		query = url.Values{}
 	}
 	found := struct {
 		Data       []json.RawMessage `json:"data"`
 		NextCursor *string           `json:"next_cursor"`
 	}{Data: []json.RawMessage{}}
-	if flags.Cursor != "" {
-		query.Set("cursor", flags.Cursor)
-	}
+	rows := [][]string{}
+	next := sdk.ListOptions{Cursor: flags.Cursor}
 	for {
-		size := mostPage
+		next.Limit = mostPage
 		if !flags.All {
-			size = min(mostPage, flags.Limit-len(found.Data))
+			next.Limit = min(mostPage, flags.Limit-len(rows))
 		}
-		query.Set("limit", strconv.Itoa(size))
-		var page struct {
-			Data       []json.RawMessage `json:"data"`
-			NextCursor *string           `json:"next_cursor"`
-		}
-		if err := a.api.Do(ctx, "GET", path, query, nil, &page); err != nil {
+		var answer sdk.Answer
+		page, err := fetch(next, sdk.WithAnswer(&answer))
+		if err != nil {
 			return err
 		}
-		found.Data = append(found.Data, page.Data...)
-		found.NextCursor = page.NextCursor
-		if page.NextCursor == nil || *page.NextCursor == "" || (!flags.All && len(found.Data) >= flags.Limit) {
+		var raw struct {
+			Data []json.RawMessage `json:"data"`
+		}
+		if err := json.Unmarshal(answer.Body, &raw); err != nil {
+			return fmt.Errorf("reading the answer: %w", err)
+		}
+		found.Data = append(found.Data, raw.Data...)
+		for _, v := range page.Data {
+			rows = append(rows, row(v))
+		}
+		if next.Cursor = page.NextCursor; next.Cursor == "" || (!flags.All && len(rows) >= flags.Limit) {
 			break
 		}
-		query.Set("cursor", *page.NextCursor)
+	}
+	if next.Cursor != "" {
+		found.NextCursor = &next.Cursor
 	}
 	if a.json {
 		return a.printValue(found)
 	}
-	if len(found.Data) == 0 {
+	if len(rows) == 0 {
 		a.note("no %s", noun)
 		return nil
-	}
-	rows := make([][]string, len(found.Data))
-	for i, document := range found.Data {
-		var v T
-		if err := json.Unmarshal(document, &v); err != nil {
-			return fmt.Errorf("reading the answer: %w", err)
-		}
-		rows[i] = row(v)
 	}
 	if err := a.printTable(columns, rows); err != nil {
 		return err
 	}
-	if found.NextCursor != nil && *found.NextCursor != "" {
-		a.note("more follow: --cursor %s, or --all", *found.NextCursor)
+	if next.Cursor != "" {
+		a.note("more follow: --cursor %s, or --all", next.Cursor)
 	}
 	return nil
 }
@@ -130,9 +115,26 @@ func sortedKeys[T any](m map[string]T) []string {
 	return slices.Sorted(maps.Keys(m))
 }
 
-// put sets a member of a request unless the value is nil.
-func put[T any](request map[string]any, name string, value *T) {
-	if value != nil {
-		request[name] = *value
+// given is the value of a flag that must not be empty where it is named: an empty one would pass for none, and a script
+// whose variable is unset would not hear of it.
+func given(flag string, value *string) (string, error) {
+	if value == nil {
+		return "", nil
 	}
+	if *value == "" {
+		return "", usagef("%s is empty", flag)
+	}
+	return *value, nil
+}
+
+// metadata is what KEY=VALUE flags say.
+func metadata(pairs map[string]string) map[string]any {
+	if len(pairs) == 0 {
+		return nil
+	}
+	m := make(map[string]any, len(pairs))
+	for key, value := range pairs {
+		m[key] = value
+	}
+	return m
 }

@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"net/url"
 	"strconv"
-	"time"
+
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 type clientCmd struct {
@@ -23,39 +22,15 @@ func (clientCmd) Help() string {
 		"    tallygate client list\n"
 }
 
-// customer is a client as the API shows it.
-type customer struct {
-	ID             string `json:"id"`
-	Name           string `json:"name"`
-	Status         string `json:"status"`
-	Currency       string `json:"currency"`
-	MinimumBalance string `json:"minimum_balance"`
-	Limits         struct {
-		RequestsPerSecond float64 `json:"requests_per_second"`
-		Burst             int64   `json:"burst"`
-		RunningJobs       int64   `json:"running_jobs"`
-		QueuedJobs        int64   `json:"queued_jobs"`
-	} `json:"limits"`
-	Balance   balance         `json:"balance"`
-	Metadata  json.RawMessage `json:"metadata"`
-	CreatedAt *time.Time      `json:"created_at"`
-}
-
-type balance struct {
-	Posted    string `json:"posted"`
-	Held      string `json:"held"`
-	Available string `json:"available"`
-}
-
-func (a *app) showCustomer(c customer) error {
+func (a *app) showCustomer(c *sdk.ClientAccount) error {
 	return a.printRecord(
 		field{"id", c.ID},
 		field{"name", c.Name},
-		field{"status", c.Status},
-		field{"available", c.Balance.Available + " " + c.Currency},
-		field{"posted", c.Balance.Posted},
-		field{"held", c.Balance.Held},
-		field{"minimum balance", c.MinimumBalance},
+		field{"status", string(c.Status)},
+		field{"available", amount(c.Balance.Available, c.Currency)},
+		field{"posted", string(c.Balance.Posted)},
+		field{"held", string(c.Balance.Held)},
+		field{"minimum balance", string(c.MinimumBalance)},
 		field{"requests per second", rate(c.Limits.RequestsPerSecond, c.Limits.Burst)},
 		field{"running jobs", "at most " + count(c.Limits.RunningJobs)},
 		field{"queued jobs", "at most " + count(c.Limits.QueuedJobs)},
@@ -95,20 +70,12 @@ type clientFlags struct {
 	Metadata          map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Your own notes; repeat for more."`
 }
 
-func (f clientFlags) request() map[string]any {
-	request, limits := map[string]any{}, map[string]any{}
-	put(request, "minimum_balance", f.MinimumBalance)
-	put(limits, "requests_per_second", f.RequestsPerSecond)
-	put(limits, "burst", f.Burst)
-	put(limits, "running_jobs", f.RunningJobs)
-	put(limits, "queued_jobs", f.QueuedJobs)
-	if len(limits) > 0 {
-		request["limits"] = limits
+// limits are those that are named, nil where none is.
+func (f clientFlags) limits() *sdk.LimitsChange {
+	if f.RequestsPerSecond == nil && f.Burst == nil && f.RunningJobs == nil && f.QueuedJobs == nil {
+		return nil
 	}
-	if len(f.Metadata) > 0 {
-		request["metadata"] = f.Metadata
-	}
-	return request
+	return &sdk.LimitsChange{RequestsPerSecond: f.RequestsPerSecond, Burst: f.Burst, RunningJobs: f.RunningJobs, QueuedJobs: f.QueuedJobs}
 }
 
 type clientCreateCmd struct {
@@ -123,9 +90,14 @@ func (clientCreateCmd) Help() string {
 }
 
 func (c *clientCreateCmd) Run(ctx context.Context, a *app) error {
-	request := c.request()
-	request["name"] = c.Name
-	return call(ctx, a, "POST", "/v1/clients", nil, request, a.showCustomer)
+	floor, err := given("--minimum-balance", c.MinimumBalance)
+	if err != nil {
+		return err
+	}
+	client := sdk.NewClient{Name: c.Name, MinimumBalance: sdk.Money(floor), Limits: c.limits(), Metadata: metadata(c.Metadata)}
+	return call(a, func(raw sdk.CallOption) (*sdk.ClientAccount, error) {
+		return a.api.Clients.Create(ctx, client, raw)
+	}, a.showCustomer)
 }
 
 type clientListCmd struct {
@@ -138,8 +110,10 @@ func (clientListCmd) Help() string {
 
 func (c *clientListCmd) Run(ctx context.Context, a *app) error {
 	columns := []column{left("id"), left("name"), status("status"), right("available"), right("held"), left("created")}
-	return list(ctx, a, c.listFlags, "/v1/clients", url.Values{}, "clients", columns, func(c customer) []string {
-		return []string{c.ID, c.Name, c.Status, c.Balance.Available, c.Balance.Held, a.ago(c.CreatedAt)}
+	return list(a, c.listFlags, func(o sdk.ListOptions, raw sdk.CallOption) (*sdk.Page[sdk.ClientAccount], error) {
+		return a.api.Clients.List(ctx, o, raw)
+	}, "clients", columns, func(c sdk.ClientAccount) []string {
+		return []string{c.ID, c.Name, string(c.Status), string(c.Balance.Available), string(c.Balance.Held), a.ago(c.CreatedAt)}
 	})
 }
 
@@ -152,7 +126,9 @@ func (clientGetCmd) Help() string {
 }
 
 func (c *clientGetCmd) Run(ctx context.Context, a *app) error {
-	return call(ctx, a, "GET", at("/v1/clients/%s", c.Client), nil, nil, a.showCustomer)
+	return call(a, func(raw sdk.CallOption) (*sdk.ClientAccount, error) {
+		return a.api.Clients.Get(ctx, c.Client, raw)
+	}, a.showCustomer)
 }
 
 type clientUpdateCmd struct {
@@ -167,12 +143,21 @@ func (clientUpdateCmd) Help() string {
 }
 
 func (c *clientUpdateCmd) Run(ctx context.Context, a *app) error {
-	request := c.request()
-	put(request, "name", c.Name)
-	if len(request) == 0 {
+	floor, err := given("--minimum-balance", c.MinimumBalance)
+	if err != nil {
+		return err
+	}
+	name, err := given("--name", c.Name)
+	if err != nil {
+		return err
+	}
+	change := sdk.ClientUpdate{Name: name, MinimumBalance: sdk.Money(floor), Limits: c.limits(), Metadata: metadata(c.Metadata)}
+	if name == "" && floor == "" && change.Limits == nil && change.Metadata == nil {
 		return usagef("nothing to change: name at least one of --name, --minimum-balance, --metadata or a limit")
 	}
-	return call(ctx, a, "PATCH", at("/v1/clients/%s", c.Client), nil, request, a.showCustomer)
+	return call(a, func(raw sdk.CallOption) (*sdk.ClientAccount, error) {
+		return a.api.Clients.Update(ctx, c.Client, change, raw)
+	}, a.showCustomer)
 }
 
 type clientSuspendCmd struct {
@@ -185,7 +170,9 @@ func (clientSuspendCmd) Help() string {
 }
 
 func (c *clientSuspendCmd) Run(ctx context.Context, a *app) error {
-	return call(ctx, a, "POST", at("/v1/clients/%s/suspend", c.Client), nil, nil, a.showCustomer)
+	return call(a, func(raw sdk.CallOption) (*sdk.ClientAccount, error) {
+		return a.api.Clients.Suspend(ctx, c.Client, raw)
+	}, a.showCustomer)
 }
 
 type clientActivateCmd struct {
@@ -197,5 +184,7 @@ func (clientActivateCmd) Help() string {
 }
 
 func (c *clientActivateCmd) Run(ctx context.Context, a *app) error {
-	return call(ctx, a, "POST", at("/v1/clients/%s/activate", c.Client), nil, nil, a.showCustomer)
+	return call(a, func(raw sdk.CallOption) (*sdk.ClientAccount, error) {
+		return a.api.Clients.Activate(ctx, c.Client, raw)
+	}, a.showCustomer)
 }

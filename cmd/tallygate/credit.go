@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"net/url"
-	"time"
 
-	"github.com/tallygate/tallygate/client"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 type creditCmd struct {
@@ -19,23 +17,10 @@ func (creditCmd) Help() string {
 		"    tallygate credit list cl_01jz3v6r1m8k4t2q9w7x5y3b0c\n"
 }
 
-// entry is a line of a ledger as the API shows it.
-type entry struct {
-	ID        string     `json:"id"`
-	ClientID  string     `json:"client_id"`
-	Kind      string     `json:"kind"`
-	Posted    string     `json:"posted"`
-	Held      string     `json:"held"`
-	Balance   balance    `json:"balance"`
-	JobID     *string    `json:"job_id"`
-	Note      string     `json:"note"`
-	CreatedAt *time.Time `json:"created_at"`
-}
-
 // about is what an entry concerns: its job, or its note.
-func (e entry) about() string {
-	if e.JobID != nil {
-		return *e.JobID
+func about(e sdk.Entry) string {
+	if e.JobID != "" {
+		return e.JobID
 	}
 	return e.Note
 }
@@ -54,29 +39,20 @@ func (creditAddCmd) Help() string {
 }
 
 func (c *creditAddCmd) Run(ctx context.Context, a *app) error {
-	request := map[string]any{"amount": c.Amount}
-	if c.Note != "" {
-		request["note"] = c.Note
-	}
-	return call(idempotent(ctx, c.IdempotencyKey), a, "POST", at("/v1/clients/%s/credits", c.Client), nil, request, func(e entry) error {
+	credit := sdk.Credit{Amount: sdk.Money(c.Amount), Note: c.Note}
+	return call(a, func(raw sdk.CallOption) (*sdk.Entry, error) {
+		return a.api.Clients.Credit(ctx, c.Client, credit, raw, idempotent(c.IdempotencyKey))
+	}, func(e *sdk.Entry) error {
 		return a.printRecord(
 			field{"entry", e.ID},
 			field{"client", e.ClientID},
-			field{"credited", e.Posted},
+			field{"credited", string(e.Posted)},
 			field{"note", e.Note},
-			field{"available", e.Balance.Available},
-			field{"posted", e.Balance.Posted},
-			field{"held", e.Balance.Held},
+			field{"available", string(e.Balance.Available)},
+			field{"posted", string(e.Balance.Posted)},
+			field{"held", string(e.Balance.Held)},
 		)
 	})
-}
-
-// idempotent puts the user's Idempotency-Key on the call; without one, the call makes its own.
-func idempotent(ctx context.Context, key string) context.Context {
-	if key == "" {
-		return ctx
-	}
-	return client.WithIdempotencyKey(ctx, key)
 }
 
 type creditListCmd struct {
@@ -91,12 +67,13 @@ func (creditListCmd) Help() string {
 }
 
 func (c *creditListCmd) Run(ctx context.Context, a *app) error {
-	path := "/v1/account/entries"
-	if c.Client != "" {
-		path = at("/v1/clients/%s/entries", c.Client)
-	}
 	columns := []column{left("when"), left("kind"), right("posted"), right("held"), right("available"), left("about")}
-	return list(ctx, a, c.listFlags, path, url.Values{}, "entries", columns, func(e entry) []string {
-		return []string{a.ago(e.CreatedAt), e.Kind, e.Posted, e.Held, e.Balance.Available, e.about()}
+	return list(a, c.listFlags, func(o sdk.ListOptions, raw sdk.CallOption) (*sdk.Page[sdk.Entry], error) {
+		if c.Client == "" {
+			return a.api.Account.Entries(ctx, o, raw)
+		}
+		return a.api.Clients.Entries(ctx, c.Client, o, raw)
+	}, "entries", columns, func(e sdk.Entry) []string {
+		return []string{a.ago(e.CreatedAt), string(e.Kind), string(e.Posted), string(e.Held), string(e.Balance.Available), about(e)}
 	})
 }

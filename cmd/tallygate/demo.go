@@ -9,17 +9,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/tallygate/tallygate/child"
-	"github.com/tallygate/tallygate/client"
 	"github.com/tallygate/tallygate/demo/archive"
 	"github.com/tallygate/tallygate/demo/textstats"
 	"github.com/tallygate/tallygate/demo/thumbnail"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 type demoCmd struct {
@@ -86,12 +85,12 @@ type demo struct {
 	dir     string
 	program string
 
-	children []*child.Child // in the order of their start
-	server   *child.Child
-	url      string
-	operator string // key
-	client   string // ID
-	key      string
+	children  []*child.Child // in the order of their start
+	server    *child.Child
+	url       string
+	operator  string // key
+	client    string // ID
+	clientKey string
 }
 
 func runDemo(ctx context.Context, a *app, options *demoCmd) (err error) {
@@ -209,16 +208,15 @@ func (d *demo) start(ctx context.Context) error {
 	if d.url, err = d.server.Address(ctx); err != nil {
 		return err
 	}
-	d.api = &client.Client{BaseURL: d.url, Key: d.operator}
-	d.step("server", "%s  (image.thumbnail runs inside it)", d.url)
-	var workerKey struct {
-		Key string `json:"key"`
+	if d.api, err = d.connect(d.url, d.operator); err != nil {
+		return err
 	}
-	err = d.api.Do(ctx, "POST", "/v1/api-keys", nil, map[string]any{"name": "demo worker", "permissions": []string{"work"}}, &workerKey)
+	d.step("server", "%s  (image.thumbnail runs inside it)", d.url)
+	workerKey, err := d.api.APIKeys.Create(ctx, sdk.NewAPIKey{Name: "demo worker", Permissions: []string{"work"}})
 	if err != nil {
 		return err
 	}
-	if _, err := d.spawn("worker", []string{workerKeyVariable + "=" + workerKey.Key}, "demo-worker", "--server", d.url); err != nil {
+	if _, err := d.spawn("worker", []string{workerKeyVariable + "=" + workerKey.Key.Reveal()}, "demo-worker", "--server", d.url); err != nil {
 		return err
 	}
 	d.step("worker", "pulls text.stats over HTTP, another process")
@@ -253,31 +251,24 @@ func (d *demo) operatorKey(ctx context.Context) error {
 // customer makes a client with a key of its own and money.
 func (d *demo) customer(ctx context.Context) error {
 	d.heading("A client with a key and credit")
-	var made struct {
-		ID string `json:"id"`
-	}
-	if err := d.api.Do(ctx, "POST", "/v1/clients", nil, map[string]any{"name": "Demo Ltd"}, &made); err != nil {
+	made, err := d.api.Clients.Create(ctx, sdk.NewClient{Name: "Demo Ltd"})
+	if err != nil {
 		return err
 	}
 	d.client = made.ID
-	var key struct {
-		ID  string `json:"id"`
-		Key string `json:"key"`
-	}
-	err := d.api.Do(ctx, "POST", at("/v1/clients/%s/api-keys", d.client), nil, map[string]any{"name": "demo", "permissions": []string{"preset:full"}}, &key)
+	key, err := d.api.Clients.APIKeys.Create(ctx, d.client, sdk.NewAPIKey{Name: "demo", Permissions: []string{"preset:full"}})
 	if err != nil {
 		return err
 	}
-	d.key = key.Key
-	err = d.api.Do(ctx, "POST", at("/v1/clients/%s/credits", d.client), nil, map[string]any{"amount": "5.00", "note": "a first top-up"}, nil)
-	if err != nil {
+	d.clientKey = key.Key.Reveal()
+	if _, err := d.api.Clients.Credit(ctx, d.client, sdk.Credit{Amount: "5.00", Note: "a first top-up"}); err != nil {
 		return err
 	}
 	d.step("client", "%s  Demo Ltd", d.client)
 	d.step("key", "%s  (its secret is shown below, once)", key.ID)
 	d.step("credit", "5.00 USD")
-	d.api = &client.Client{BaseURL: d.url, Key: d.key}
-	return nil
+	d.api, err = d.connect(d.url, d.clientKey)
+	return err
 }
 
 // demoTask is one job of the demo.
@@ -303,8 +294,8 @@ func (d *demo) runTask(ctx context.Context, task demoTask) error {
 	if err != nil {
 		return err
 	}
-	var submitted job
-	if err := d.api.Do(ctx, "POST", "/v1/jobs", nil, map[string]any{"type": task.jobType, "input": input}, &submitted); err != nil {
+	submitted, err := d.api.Jobs.Submit(ctx, sdk.Submission{Type: task.jobType, Input: input})
+	if err != nil {
 		return err
 	}
 	d.step("submitted", "%s  held %s %s", submitted.ID, submitted.Receipt.Held, submitted.Receipt.Currency)
@@ -314,14 +305,14 @@ func (d *demo) runTask(ctx context.Context, task demoTask) error {
 	if err != nil {
 		return err
 	}
-	var ended job
-	if err := d.api.Do(ctx, "GET", at("/v1/jobs/%s", submitted.ID), nil, nil, &ended); err != nil {
+	ended, err := d.api.Jobs.Get(ctx, submitted.ID)
+	if err != nil {
 		return err
 	}
 	if err := outcome(ended); err != nil {
 		return err
 	}
-	d.step(ended.Status, "in %s", d.took(ended))
+	d.step(string(ended.Status), "in %s", d.took(ended))
 	if err := task.show(d, ended.Result); err != nil {
 		return err
 	}
@@ -430,20 +421,19 @@ func abridged(text json.RawMessage) string {
 // ledger shows every line of the client's ledger and its balance.
 func (d *demo) ledger(ctx context.Context) error {
 	d.heading("The ledger")
-	var page struct {
-		Data []entry `json:"data"`
-	}
-	if err := d.api.Do(ctx, "GET", "/v1/account/entries", url.Values{"limit": {"100"}}, nil, &page); err != nil {
+	page, err := d.api.Account.Entries(ctx, sdk.ListOptions{Limit: mostPage})
+	if err != nil {
 		return err
 	}
 	for i := len(page.Data) - 1; i >= 0; i-- {
 		e := page.Data[i]
-		fmt.Fprintf(d.stdout, "  %-8s %12s posted %12s held   available %12s  %s\n", e.Kind, signed(e.Posted), signed(e.Held), e.Balance.Available, e.about())
+		fmt.Fprintf(d.stdout, "  %-8s %12s posted %12s held   available %12s  %s\n", e.Kind, signed(e.Posted), signed(e.Held), e.Balance.Available, about(e))
 	}
 	return nil
 }
 
-func signed(amount string) string {
+func signed(m sdk.Money) string {
+	amount := string(m)
 	if strings.HasPrefix(amount, "-") || strings.Trim(amount, "0.") == "" {
 		return amount
 	}

@@ -87,7 +87,7 @@ func listenLocal(address string) (net.Listener, error) { return net.Listen("tcp"
 func (d *demo) invite() error {
 	d.heading("Try it")
 	lines := []struct{ what, line string }{
-		{"the client's key", fmt.Sprintf("export TALLYGATE_KEY=%s", d.key)},
+		{"the client's key", fmt.Sprintf("export TALLYGATE_KEY=%s", d.clientKey)},
 		{"submit a job and wait for its end", fmt.Sprintf(`curl -s '%s/v1/jobs?wait=10s' -H "Authorization: Bearer $TALLYGATE_KEY" -H 'Content-Type: application/json' -d '{"type":"text.stats","input":{"text":"To be, or not to be"}}'`, d.url)},
 		{"input in, result out", fmt.Sprintf(`curl -s %s/v1/run/text.stats -H "Authorization: Bearer $TALLYGATE_KEY" -H 'Content-Type: application/json' -d '{"text":"What is cut, is cut."}'`, d.url)},
 		{"what a job would cost", fmt.Sprintf(`curl -s %s/v1/quotes -H "Authorization: Bearer $TALLYGATE_KEY" -H 'Content-Type: application/json' -d '{"type":"text.stats","input":{"text":"x"}}'`, d.url)},

@@ -10,12 +10,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/queue"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 	"github.com/tallygate/tallygate/store/postgres"
 	"github.com/tallygate/tallygate/store/sqlite"
 )
@@ -294,7 +294,12 @@ func (e *examination) openFiles(c *config) {
 
 // server asks the server whether it is there, ready, of one clock with us, and takes our key.
 func (e *examination) server(ctx context.Context, c *config) {
-	base := strings.TrimRight(e.app.api.BaseURL, "/")
+	if e.app.apiFault != nil {
+		t := e.app.tell(e.app.apiFault)
+		e.fail("server", t.remedy, "%s", t.text)
+		return
+	}
+	base := e.app.api.URL()
 	if base == defaultURL {
 		base = urlOf(c.Listen)
 	}
@@ -323,12 +328,14 @@ func (e *examination) server(ctx context.Context, c *config) {
 			e.ok("server's clock", "within 5s of this machine's")
 		}
 	}
-	if e.app.api.Key == "" {
+	if e.app.key == "" {
 		return
 	}
-	api := *e.app.api
-	api.BaseURL, api.Tries = base, 1
-	if err := api.Do(ctx, "GET", "/v1/account", nil, nil, nil); err != nil {
+	api, err := e.app.connect(base, e.app.key, sdk.WithMaxAttempts(1))
+	if err == nil {
+		_, err = api.Account.Get(ctx)
+	}
+	if err != nil {
 		t := e.app.tell(err)
 		e.fail("API key", t.remedy, "%s", t.text)
 		return

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/tallygate/tallygate"
-	"github.com/tallygate/tallygate/client"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 // The exit codes, one per kind of failure, so that a script can tell them apart.
@@ -110,7 +110,7 @@ func (a *app) tell(err error) told {
 		if e.err != nil {
 			t.text = err.Error()
 		}
-		if failure, ok := errors.AsType[*client.Error](e.err); ok {
+		if failure, ok := errors.AsType[*sdk.Error](e.err); ok {
 			t.requestID = failure.RequestID
 			if t.remedy == "" {
 				t.remedy = a.remedy(failure)
@@ -118,10 +118,13 @@ func (a *app) tell(err error) told {
 		}
 		return t
 	}
-	if errors.Is(err, client.ErrBaseURL) {
+	if errors.Is(err, sdk.ErrURL) {
 		return told{code: exitUsage, text: err.Error(), remedy: "mend --url or TALLYGATE_URL"}
 	}
-	if e, ok := errors.AsType[*client.Error](err); ok {
+	if errors.Is(err, sdk.ErrKey) {
+		return told{code: exitUsage, text: err.Error(), remedy: "mend --key or TALLYGATE_KEY"}
+	}
+	if e, ok := errors.AsType[*sdk.Error](err); ok {
 		code := exitCode(e.Status)
 		if e.Code == "" && code != exitBusy {
 			code = exitUnreachable // whoever answered, it was no Tallygate server
@@ -157,16 +160,16 @@ func exitCode(status int) int {
 }
 
 // remedy says what to do about a failed call, where the message has not said it.
-func (a *app) remedy(e *client.Error) string {
+func (a *app) remedy(e *sdk.Error) string {
 	switch {
-	case e.Status == 0 && e.Err != nil:
+	case e.Status == 0:
 		return "start a server with `tallygate serve`, or name the right one with --url or TALLYGATE_URL"
 	case e.Code == "":
-		return fmt.Sprintf("check that --url (%s) is the address of a Tallygate server", a.api.BaseURL)
-	case e.Status == 401 && a.api.Key == "":
+		return fmt.Sprintf("check that --url (%s) is the address of a Tallygate server", a.api.URL())
+	case e.Status == 401 && a.key == "":
 		return "pass an API key with --key or TALLYGATE_KEY"
 	}
-	code, known := tallygate.ParseCode(e.Code)
+	code, known := tallygate.ParseCode(string(e.Code))
 	if !known {
 		return ""
 	}

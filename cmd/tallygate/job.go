@@ -6,12 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
-	"github.com/tallygate/tallygate"
-	"github.com/tallygate/tallygate/client"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 type jobCmd struct {
@@ -30,76 +28,38 @@ func (jobCmd) Help() string {
 		"    tallygate job list --status running\n"
 }
 
-// job is a job as the API shows it.
-type job struct {
-	ID          string          `json:"id"`
-	Type        string          `json:"type"`
-	ClientID    string          `json:"client_id"`
-	Status      string          `json:"status"`
-	Priority    int64           `json:"priority"`
-	Input       json.RawMessage `json:"input"`
-	Result      json.RawMessage `json:"result"`
-	Error       *jobError       `json:"error"`
-	Progress    *float64        `json:"progress"`
-	Attempt     int64           `json:"attempt"`
-	MaxAttempts int64           `json:"max_attempts"`
-	Receipt     receipt         `json:"receipt"`
-	Metadata    json.RawMessage `json:"metadata"`
-	RunAt       *time.Time      `json:"run_at"`
-	CreatedAt   *time.Time      `json:"created_at"`
-	StartedAt   *time.Time      `json:"started_at"`
-	FinishedAt  *time.Time      `json:"finished_at"`
-}
-
-type jobError struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
-type receipt struct {
-	Currency     string           `json:"currency"`
-	Quoted       string           `json:"quoted"`
-	Held         string           `json:"held"`
-	Charged      string           `json:"charged"`
-	Released     string           `json:"released"`
-	Units        map[string]int64 `json:"units"`
-	PriceVersion int64            `json:"price_version"`
-}
-
-func (j job) ended() bool { return tallygate.JobStatus(j.Status).Ended() }
-
 // took is how long the job ran, empty before it started.
-func (a *app) took(j job) string {
-	if j.StartedAt == nil {
+func (a *app) took(j *sdk.Job) string {
+	if j.StartedAt.IsZero() {
 		return ""
 	}
 	end := a.now()
-	if j.FinishedAt != nil {
-		end = *j.FinishedAt
+	if !j.FinishedAt.IsZero() {
+		end = j.FinishedAt
 	}
-	return roughly(end.Sub(*j.StartedAt))
+	return roughly(end.Sub(j.StartedAt))
 }
 
-func (a *app) showJob(j job) error {
+func (a *app) showJob(j *sdk.Job) error {
 	progress, failure, units := "", "", []string{}
-	if j.Progress != nil && !j.ended() {
+	if j.Progress != nil && !j.Status.Ended() {
 		progress = percent(*j.Progress)
 	}
 	if j.Error != nil {
-		failure = j.Error.Code + ": " + j.Error.Message
+		failure = string(j.Error.Code) + ": " + j.Error.Message
 	}
 	for _, name := range sortedKeys(j.Receipt.Units) {
 		units = append(units, name+" "+count(j.Receipt.Units[name]))
 	}
 	runAt := j.RunAt
-	if j.ended() || j.StartedAt != nil || (runAt != nil && j.CreatedAt != nil && runAt.Equal(*j.CreatedAt)) {
-		runAt = nil
+	if j.Status.Ended() || !j.StartedAt.IsZero() || runAt.Equal(j.CreatedAt) {
+		runAt = time.Time{}
 	}
 	r := j.Receipt
 	err := a.printRecord(
 		field{"id", j.ID},
 		field{"type", j.Type},
-		field{"status", j.Status},
+		field{"status", string(j.Status)},
 		field{"error", failure},
 		field{"progress", progress},
 		field{"attempt", fmt.Sprintf("%d of %d", j.Attempt, j.MaxAttempts)},
@@ -122,12 +82,12 @@ func (a *app) showJob(j job) error {
 }
 
 // amount is money with its currency, empty where none is told.
-func amount(s, currency string) string {
-	return strings.TrimSpace(s + " " + currency)
+func amount(m sdk.Money, currency string) string {
+	return strings.TrimSpace(string(m) + " " + currency)
 }
 
-func ifEnded(j job, s string) string {
-	if !j.ended() {
+func ifEnded(j *sdk.Job, s string) string {
+	if !j.Status.Ended() {
 		return ""
 	}
 	return s
@@ -156,19 +116,20 @@ func (jobSubmitCmd) Help() string {
 }
 
 func (c *jobSubmitCmd) Run(ctx context.Context, a *app) error {
-	request, err := c.request(a)
+	submission, err := c.submission(a)
 	if err != nil {
 		return err
 	}
-	ctx = idempotent(ctx, c.IdempotencyKey)
 	if c.Wait {
-		var submitted job
-		if err := a.api.Do(ctx, "POST", "/v1/jobs", nil, request, &submitted); err != nil {
+		submitted, err := a.api.Jobs.Submit(ctx, submission, idempotent(c.IdempotencyKey))
+		if err != nil {
 			return err
 		}
 		return a.seeThrough(ctx, submitted.ID)
 	}
-	return call(ctx, a, "POST", "/v1/jobs", nil, request, func(j job) error {
+	return call(a, func(raw sdk.CallOption) (*sdk.Job, error) {
+		return a.api.Jobs.Submit(ctx, submission, raw, idempotent(c.IdempotencyKey))
+	}, func(j *sdk.Job) error {
 		if err := a.showJob(j); err != nil {
 			return err
 		}
@@ -179,28 +140,31 @@ func (c *jobSubmitCmd) Run(ctx context.Context, a *app) error {
 	})
 }
 
-func (c *jobSubmitCmd) request(a *app) (map[string]any, error) {
-	input, err := a.input(c.Input)
-	if err != nil {
-		return nil, err
+func (c *jobSubmitCmd) submission(a *app) (s sdk.Submission, err error) {
+	s = sdk.Submission{Type: c.Type, Metadata: metadata(c.Metadata)}
+	if s.Input, err = a.input(c.Input); err != nil {
+		return s, err
 	}
-	request := map[string]any{"type": c.Type, "input": input}
-	put(request, "max_cost", c.MaxCost)
-	put(request, "priority", c.Priority)
+	cost, err := given("--max-cost", c.MaxCost)
+	if err != nil {
+		return s, err
+	}
+	s.MaxCost = sdk.Money(cost)
+	if c.Priority != nil {
+		s.Priority = *c.Priority
+	}
 	if c.RunAt != "" {
-		at, err := a.moment("--run-at", c.RunAt)
-		if err != nil {
-			return nil, err
+		if s.RunAt, err = a.moment("--run-at", c.RunAt); err != nil {
+			return s, err
 		}
-		request["run_at"] = at
 	}
 	if c.TimeLimit != nil {
-		request["time_limit"] = c.TimeLimit.String()
+		if *c.TimeLimit <= 0 {
+			return s, usagef("--time-limit must be more than 0")
+		}
+		s.TimeLimit = sdk.Duration(*c.TimeLimit)
 	}
-	if len(c.Metadata) > 0 {
-		request["metadata"] = c.Metadata
-	}
-	return request, nil
+	return s, nil
 }
 
 // input reads a JSON value from the line, a file (@FILE) or the standard input (-).
@@ -244,32 +208,27 @@ func (jobListCmd) Help() string {
 }
 
 func (c *jobListCmd) Run(ctx context.Context, a *app) error {
-	query := url.Values{}
-	for name, value := range map[string]string{"status": c.Status, "type": c.Type, "client_id": c.Client} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	for key, value := range c.Metadata {
-		query.Set("metadata["+key+"]", value)
-	}
+	filter := sdk.JobFilter{Status: sdk.JobStatus(c.Status), Type: c.Type, ClientID: c.Client, Metadata: c.Metadata}
 	if c.Since != "" {
 		since, err := a.since("--since", c.Since)
 		if err != nil {
 			return err
 		}
-		query.Set("created_after", since.Format(time.RFC3339))
+		filter.CreatedAfter = since.Truncate(time.Second)
 	}
 	columns := []column{left("id"), left("type"), status("status"), right("progress"), right("charged"), left("created"), right("took")}
-	return list(ctx, a, c.listFlags, "/v1/jobs", query, "jobs", columns, func(j job) []string {
+	return list(a, c.listFlags, func(o sdk.ListOptions, raw sdk.CallOption) (*sdk.Page[sdk.Job], error) {
+		filter.ListOptions = o
+		return a.api.Jobs.List(ctx, filter, raw)
+	}, "jobs", columns, func(j sdk.Job) []string {
 		progress, charged := "", ""
-		if j.Progress != nil && !j.ended() {
+		if j.Progress != nil && !j.Status.Ended() {
 			progress = percent(*j.Progress)
 		}
-		if j.ended() {
-			charged = j.Receipt.Charged
+		if j.Status.Ended() {
+			charged = string(j.Receipt.Charged)
 		}
-		return []string{j.ID, j.Type, j.Status, progress, charged, a.ago(j.CreatedAt), a.took(j)}
+		return []string{j.ID, j.Type, string(j.Status), progress, charged, a.ago(j.CreatedAt), a.took(&j)}
 	})
 }
 
@@ -282,7 +241,9 @@ func (jobGetCmd) Help() string {
 }
 
 func (c *jobGetCmd) Run(ctx context.Context, a *app) error {
-	return call(ctx, a, "GET", at("/v1/jobs/%s", c.ID), nil, nil, a.showJob)
+	return call(a, func(raw sdk.CallOption) (*sdk.Job, error) {
+		return a.api.Jobs.Get(ctx, c.ID, raw)
+	}, a.showJob)
 }
 
 type jobResultCmd struct {
@@ -295,30 +256,28 @@ func (jobResultCmd) Help() string {
 }
 
 func (c *jobResultCmd) Run(ctx context.Context, a *app) error {
-	var result json.RawMessage
-	err := a.api.Do(ctx, "GET", at("/v1/jobs/%s/result", c.ID), nil, nil, &result)
+	result, err := a.api.Jobs.Result(ctx, c.ID)
 	if err == nil {
 		return a.printJSON(result)
 	}
-	failure, ok := errors.AsType[*client.Error](err)
+	failure, ok := errors.AsType[*sdk.Error](err)
 	if !ok || !failureOfJob(failure.Code) {
 		return err
 	}
 	// A failed job answers with its own error, a cancelled one with INVALID_REQUEST as an unfinished one does.
-	var j job
-	if a.api.Do(ctx, "GET", at("/v1/jobs/%s", c.ID), nil, nil, &j) != nil || j.Status == string(tallygate.JobSucceeded) {
+	j, unknown := a.api.Jobs.Get(ctx, c.ID)
+	if unknown != nil || j.Status == sdk.JobSucceeded {
 		return err
 	}
-	if !j.ended() {
+	if !j.Status.Ended() {
 		return &exitError{code: exitCode(failure.Status), err: err, remedy: fmt.Sprintf("wait for its end with `tallygate job watch %s`", c.ID)}
 	}
 	return &exitError{code: exitJob, err: err, remedy: fmt.Sprintf("see what happened with `tallygate job get %s` and `tallygate job logs %s`", c.ID, c.ID)}
 }
 
 // failureOfJob reports whether the code may stand for how a job ended.
-func failureOfJob(code string) bool {
-	c, known := tallygate.ParseCode(code)
-	return known && (c == tallygate.ProcessingFailed || c == tallygate.ExternalServiceError || c == tallygate.InvalidRequest)
+func failureOfJob(code sdk.Code) bool {
+	return code == sdk.CodeProcessingFailed || code == sdk.CodeExternalServiceError || code == sdk.CodeInvalidRequest
 }
 
 type jobCancelCmd struct {
@@ -331,7 +290,9 @@ func (jobCancelCmd) Help() string {
 }
 
 func (c *jobCancelCmd) Run(ctx context.Context, a *app) error {
-	return call(ctx, a, "POST", at("/v1/jobs/%s/cancel", c.ID), nil, nil, a.showJob)
+	return call(a, func(raw sdk.CallOption) (*sdk.Job, error) {
+		return a.api.Jobs.Cancel(ctx, c.ID, raw)
+	}, a.showJob)
 }
 
 type jobWatchCmd struct {

@@ -6,8 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
+
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 type jobTypeCmd struct {
@@ -21,71 +25,52 @@ func (jobTypeCmd) Help() string {
 	return "Examples:\n\n    tallygate job-type list\n    tallygate job-type apply types.yaml\n"
 }
 
-// jobType is a job type as the API shows it.
-type jobType struct {
-	Name        string          `json:"name"`
-	Description string          `json:"description"`
-	InputSchema json.RawMessage `json:"input_schema"`
-	Price       struct {
-		Base  string `json:"base"`
-		Units map[string]struct {
-			Price string `json:"price"`
-			Max   int64  `json:"max"`
-		} `json:"units"`
-	} `json:"price"`
-	Executor *struct {
-		Kind    string `json:"kind"`
-		URL     string `json:"url"`
-		Handler string `json:"handler"`
-	} `json:"executor"` // operators alone see it
-	MaxAttempts    int64    `json:"max_attempts"`
-	AttemptTimeout string   `json:"attempt_timeout"`
-	TimeLimit      string   `json:"time_limit"`
-	Lease          string   `json:"lease"`
-	CancelCharge   string   `json:"cancel_charge"`
-	RunningJobs    *int64   `json:"running_jobs"`
-	Retention      string   `json:"retention"`
-	Clients        []string `json:"clients"`
-}
-
-// price is the whole price on one line: "0.01 + 0.002 per page (at most 100)".
-func (t jobType) price() string {
-	parts := []string{t.Price.Base}
-	for _, name := range sortedKeys(t.Price.Units) {
-		u := t.Price.Units[name]
+// priceLine is the whole price on one line: "0.01 + 0.002 per page (at most 100)".
+func priceLine(p sdk.Price) string {
+	parts := []string{string(p.Base)}
+	for _, name := range sortedKeys(p.Units) {
+		u := p.Units[name]
 		parts = append(parts, fmt.Sprintf("%s per %s (at most %s)", u.Price, name, count(u.Max)))
 	}
 	return strings.Join(parts, " + ")
 }
 
 // doneBy is who does the work, empty where it is not told.
-func (t jobType) doneBy() string {
-	if t.Executor == nil {
+func doneBy(e *sdk.Executor) string {
+	if e == nil {
 		return ""
 	}
-	return strings.TrimSpace(t.Executor.Kind + " " + t.Executor.URL + t.Executor.Handler)
+	return strings.TrimSpace(string(e.Kind) + " " + e.URL + e.Handler)
 }
 
-func (a *app) showJobType(t jobType) error {
+// span is a duration, empty where none is told.
+func span(d sdk.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
+}
+
+func (a *app) showJobType(t *sdk.JobType) error {
 	running := ""
-	if t.RunningJobs != nil && *t.RunningJobs > 0 {
-		running = "at most " + count(*t.RunningJobs)
+	if t.RunningJobs > 0 {
+		running = "at most " + count(t.RunningJobs)
 	}
 	err := a.printRecord(
 		field{"name", t.Name},
 		field{"description", t.Description},
-		field{"price", t.price()},
-		field{"executor", t.doneBy()},
+		field{"price", priceLine(t.Price)},
+		field{"executor", doneBy(t.Executor)},
 		field{"attempts", count(t.MaxAttempts)},
-		field{"attempt timeout", t.AttemptTimeout},
-		field{"time limit", t.TimeLimit},
-		field{"lease", t.Lease},
-		field{"cancel charge", t.CancelCharge},
+		field{"attempt timeout", span(t.AttemptTimeout)},
+		field{"time limit", span(t.TimeLimit)},
+		field{"lease", span(t.Lease)},
+		field{"cancel charge", string(t.CancelCharge)},
 		field{"running jobs", running},
-		field{"retention", t.Retention},
+		field{"retention", span(t.Retention)},
 		field{"clients", strings.Join(t.Clients, ", ")},
 	)
-	if err != nil || inline(t.InputSchema) == "" {
+	if err != nil || inlineJSON(t.InputSchema) == "" {
 		return err
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s\n%s\n", a.paint(faint, "input schema"), pretty(t.InputSchema))
@@ -113,8 +98,10 @@ func (jobTypeListCmd) Help() string {
 
 func (c *jobTypeListCmd) Run(ctx context.Context, a *app) error {
 	columns := []column{left("name"), left("price"), left("description")}
-	return list(ctx, a, c.listFlags, "/v1/job-types", nil, "job types", columns, func(t jobType) []string {
-		return []string{t.Name, t.price(), t.Description}
+	return list(a, c.listFlags, func(o sdk.ListOptions, raw sdk.CallOption) (*sdk.Page[sdk.JobType], error) {
+		return a.api.JobTypes.List(ctx, o, raw)
+	}, "job types", columns, func(t sdk.JobType) []string {
+		return []string{t.Name, priceLine(t.Price), t.Description}
 	})
 }
 
@@ -125,7 +112,9 @@ type jobTypeGetCmd struct {
 func (jobTypeGetCmd) Help() string { return "Example:\n\n    tallygate job-type get text.stats\n" }
 
 func (c *jobTypeGetCmd) Run(ctx context.Context, a *app) error {
-	return call(ctx, a, "GET", at("/v1/job-types/%s", c.Name), nil, nil, a.showJobType)
+	return call(a, func(raw sdk.CallOption) (*sdk.JobType, error) {
+		return a.api.JobTypes.Get(ctx, c.Name, raw)
+	}, a.showJobType)
 }
 
 type jobTypeApplyCmd struct {
@@ -162,8 +151,9 @@ func (c *jobTypeApplyCmd) Run(ctx context.Context, a *app) error {
 		Data []json.RawMessage `json:"data"`
 	}{Data: []json.RawMessage{}}
 	for _, d := range all {
+		// A definition goes out as it is written, so that the server judges all that is in it.
 		var answer json.RawMessage
-		if err := a.api.Do(ctx, "PUT", at("/v1/job-types/%s", d.Name), nil, d.Body, &answer); err != nil {
+		if err := a.api.Do(ctx, http.MethodPut, "/v1/job-types/"+url.PathEscape(d.Name), nil, d.Body, &answer); err != nil {
 			return fmt.Errorf("job type %q: %w", d.Name, err)
 		}
 		applied.Data = append(applied.Data, answer)
@@ -208,7 +198,9 @@ func (jobTypeDeleteCmd) Help() string {
 }
 
 func (c *jobTypeDeleteCmd) Run(ctx context.Context, a *app) error {
-	return call(ctx, a, "DELETE", at("/v1/job-types/%s", c.Name), nil, nil, func(json.RawMessage) error {
+	return call(a, func(raw sdk.CallOption) (*sdk.DeletedJobType, error) {
+		return a.api.JobTypes.Delete(ctx, c.Name, raw)
+	}, func(*sdk.DeletedJobType) error {
 		_, err := fmt.Fprintf(a.stdout, "deleted %s\n", plain(c.Name))
 		return err
 	})

@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"net/url"
 	"strings"
 	"time"
+
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 type keyCmd struct {
@@ -22,60 +23,37 @@ func (keyCmd) Help() string {
 		"    tallygate key scan .\n"
 }
 
-// apiKey is an API key as the API shows it.
-type apiKey struct {
-	ID           string     `json:"id"`
-	ClientID     string     `json:"client_id"`
-	Key          *string    `json:"key"` // once
-	Name         string     `json:"name"`
-	Status       string     `json:"status"`
-	Permissions  []string   `json:"permissions"`
-	AllowedCIDRs []string   `json:"allowed_cidrs"`
-	ExpiresAt    *time.Time `json:"expires_at"`
-	RevokedAt    *time.Time `json:"revoked_at"`
-	ReplacedBy   *string    `json:"replaced_by"`
-	LastUsedAt   *time.Time `json:"last_used_at"`
-	CreatedAt    *time.Time `json:"created_at"`
-	Limits       *struct {
-		RequestsPerSecond float64 `json:"requests_per_second"`
-		Burst             int64   `json:"burst"`
-	} `json:"limits"`
-}
+func (a *app) showKey(k *sdk.APIKey) error { return a.showKeyText(k, "") }
 
-func (a *app) showKey(k apiKey) error {
-	limit, replaced, text := "", "", ""
+// showKeyText shows a key with its text, where there is one.
+func (a *app) showKeyText(k *sdk.APIKey, text sdk.Secret) error {
+	limit := ""
 	if k.Limits != nil {
 		limit = rate(k.Limits.RequestsPerSecond, k.Limits.Burst)
-	}
-	if k.ReplacedBy != nil {
-		replaced = *k.ReplacedBy
-	}
-	if k.Key != nil {
-		text = *k.Key
 	}
 	return a.printRecord(
 		field{"id", k.ID},
 		field{"name", k.Name},
 		field{"client", k.ClientID},
-		field{"status", k.Status},
+		field{"status", string(k.Status)},
 		field{"permissions", strings.Join(k.Permissions, ", ")},
 		field{"allowed addresses", strings.Join(k.AllowedCIDRs, ", ")},
 		field{"requests per second", limit},
 		field{"expires", a.when(k.ExpiresAt)},
 		field{"revoked", a.when(k.RevokedAt)},
-		field{"replaced by", replaced},
+		field{"replaced by", k.ReplacedBy},
 		field{"last used", a.when(k.LastUsedAt)},
 		field{"created", a.when(k.CreatedAt)},
-		field{"key", text},
+		field{"key", text.Reveal()},
 	)
 }
 
 // showNewKey shows a key with its secret, which is stored nowhere.
-func (a *app) showNewKey(k apiKey) error {
-	if err := a.showKey(k); err != nil {
+func (a *app) showNewKey(k *sdk.CreatedAPIKey) error {
+	if err := a.showKeyText(&k.APIKey, k.Key); err != nil {
 		return err
 	}
-	if k.Key == nil {
+	if k.Key == "" {
 		a.note("this repeats an earlier call: the secret was shown then and is stored nowhere")
 		return nil
 	}
@@ -102,34 +80,29 @@ func (keyCreateCmd) Help() string {
 }
 
 func (c *keyCreateCmd) Run(ctx context.Context, a *app) error {
-	request, limits := map[string]any{"name": c.Name}, map[string]any{}
-	if len(c.Permission) > 0 {
-		request["permissions"] = c.Permission
-	}
-	if len(c.AllowedCIDR) > 0 {
-		request["allowed_cidrs"] = c.AllowedCIDR
-	}
+	key := sdk.NewAPIKey{Name: c.Name, Permissions: c.Permission, AllowedCIDRs: c.AllowedCIDR}
 	if c.Expires != "" {
 		at, err := a.moment("--expires", c.Expires)
 		if err != nil {
 			return err
 		}
-		request["expires_at"] = at
+		key.ExpiresAt = at
 	}
-	put(limits, "requests_per_second", c.RequestsPerSecond)
-	put(limits, "burst", c.Burst)
-	if len(limits) > 0 {
-		request["limits"] = limits
+	if c.RequestsPerSecond == nil && c.Burst != nil {
+		return usagef("--burst goes with --requests-per-second")
 	}
-	return call(idempotent(ctx, c.IdempotencyKey), a, "POST", keysOf(c.Client), nil, request, a.showNewKey)
-}
-
-// keysOf is where the keys of a client are, or one's own.
-func keysOf(client string) string {
-	if client == "" {
-		return "/v1/api-keys"
+	if c.RequestsPerSecond != nil {
+		key.Limits = &sdk.RateLimit{RequestsPerSecond: *c.RequestsPerSecond}
+		if c.Burst != nil {
+			key.Limits.Burst = *c.Burst
+		}
 	}
-	return at("/v1/clients/%s/api-keys", client)
+	return call(a, func(raw sdk.CallOption) (*sdk.CreatedAPIKey, error) {
+		if c.Client == "" {
+			return a.api.APIKeys.Create(ctx, key, raw, idempotent(c.IdempotencyKey))
+		}
+		return a.api.Clients.APIKeys.Create(ctx, c.Client, key, raw, idempotent(c.IdempotencyKey))
+	}, a.showNewKey)
 }
 
 type keyListCmd struct {
@@ -143,8 +116,13 @@ func (keyListCmd) Help() string {
 
 func (c *keyListCmd) Run(ctx context.Context, a *app) error {
 	columns := []column{left("id"), left("name"), status("status"), left("permissions"), left("expires"), left("last used")}
-	return list(ctx, a, c.listFlags, keysOf(c.Client), url.Values{}, "API keys", columns, func(k apiKey) []string {
-		return []string{k.ID, k.Name, k.Status, some(k.Permissions), a.ago(k.ExpiresAt), a.ago(k.LastUsedAt)}
+	return list(a, c.listFlags, func(o sdk.ListOptions, raw sdk.CallOption) (*sdk.Page[sdk.APIKey], error) {
+		if c.Client == "" {
+			return a.api.APIKeys.List(ctx, o, raw)
+		}
+		return a.api.Clients.APIKeys.List(ctx, c.Client, o, raw)
+	}, "API keys", columns, func(k sdk.APIKey) []string {
+		return []string{k.ID, k.Name, string(k.Status), some(k.Permissions), a.ago(k.ExpiresAt), a.ago(k.LastUsedAt)}
 	})
 }
 
@@ -166,7 +144,9 @@ func (keyGetCmd) Help() string {
 }
 
 func (c *keyGetCmd) Run(ctx context.Context, a *app) error {
-	return call(ctx, a, "GET", at("/v1/api-keys/%s", c.ID), nil, nil, a.showKey)
+	return call(a, func(raw sdk.CallOption) (*sdk.APIKey, error) {
+		return a.api.APIKeys.Get(ctx, c.ID, raw)
+	}, a.showKey)
 }
 
 type keyRevokeCmd struct {
@@ -179,7 +159,9 @@ func (keyRevokeCmd) Help() string {
 }
 
 func (c *keyRevokeCmd) Run(ctx context.Context, a *app) error {
-	return call(ctx, a, "POST", at("/v1/api-keys/%s/revoke", c.ID), nil, nil, a.showKey)
+	return call(a, func(raw sdk.CallOption) (*sdk.APIKey, error) {
+		return a.api.APIKeys.Revoke(ctx, c.ID, raw)
+	}, a.showKey)
 }
 
 type keyRotateCmd struct {
@@ -195,6 +177,8 @@ func (keyRotateCmd) Help() string {
 }
 
 func (c *keyRotateCmd) Run(ctx context.Context, a *app) error {
-	request := map[string]any{"overlap": c.Overlap.String()}
-	return call(idempotent(ctx, c.IdempotencyKey), a, "POST", at("/v1/api-keys/%s/rotate", c.ID), nil, request, a.showNewKey)
+	overlap := sdk.Duration(c.Overlap)
+	return call(a, func(raw sdk.CallOption) (*sdk.CreatedAPIKey, error) {
+		return a.api.APIKeys.Rotate(ctx, c.ID, sdk.Rotation{Overlap: &overlap}, raw, idempotent(c.IdempotencyKey))
+	}, a.showNewKey)
 }

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tallygate/tallygate/bench"
-	"github.com/tallygate/tallygate/client"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 func main() {
@@ -82,11 +82,14 @@ func run(ctx context.Context, args []string, p process) int {
 		return exitOK
 	}
 	a := newApp(&line, p)
-	if err == nil {
+	switch {
+	case err != nil:
+		err = misused(err)
+	case a.apiFault != nil && calls(command):
+		err = a.apiFault
+	default:
 		command.BindTo(ctx, (*context.Context)(nil))
 		err = command.Run(a)
-	} else {
-		err = misused(err)
 	}
 	return a.report(ctx, err)
 }
@@ -153,7 +156,10 @@ type app struct {
 	colour bool // stdout shows colours
 	live   bool // stderr is a terminal that can be drawn on
 	width  func() int
-	api    *client.Client
+	api    *sdk.Client // nil where apiFault says why
+	key    string
+
+	apiFault error
 }
 
 func newApp(line *cli, p process) *app {
@@ -164,14 +170,32 @@ func newApp(line *cli, p process) *app {
 		colour:  drawable && !line.NoColor && os.Getenv("NO_COLOR") == "" && isTerminal(p.stdout),
 		live:    drawable && isTerminal(p.stderr),
 		width:   func() int { return terminalWidth(p.stderr) },
-		api:     &client.Client{BaseURL: line.URL, Key: cmp.Or(line.Key, os.Getenv(operatorKeyVariable))},
+		key:     cmp.Or(line.Key, os.Getenv(operatorKeyVariable)),
 	}
-	a.api.OnRetry = a.tellRetry
+	a.api, a.apiFault = a.connect(line.URL, a.key)
 	return a
 }
 
+// connect is a client of the server at the address.
+func (a *app) connect(url, key string, options ...sdk.Option) (*sdk.Client, error) {
+	return sdk.New(append([]sdk.Option{
+		sdk.WithURL(url), sdk.WithKey(key), sdk.WithUserAgent("tallygate-cli/" + readBuild().Version),
+		sdk.WithHooks(sdk.Hooks{OnRetry: a.tellRetry}),
+	}, options...)...)
+}
+
+// calls reports whether the command calls the API.
+func calls(command *kong.Context) bool {
+	for node := command.Selected(); node != nil; node = node.Parent {
+		if node.Group != nil {
+			return node.Group.Key == "api"
+		}
+	}
+	return false
+}
+
 // tellRetry keeps a waiting call from looking like a hung one.
-func (a *app) tellRetry(failure *client.Error, wait time.Duration) {
+func (a *app) tellRetry(_ context.Context, _ sdk.Request, failure *sdk.Error, wait time.Duration) {
 	if wait >= time.Second {
 		if a.live {
 			fmt.Fprint(a.stderr, clearLine) // a progress bar may stand there

@@ -96,6 +96,8 @@ func fakeServer(t *testing.T, a answers) (url string, requests func() string) {
 		}
 		w.Header().Set("X-Request-Id", "req_test")
 		switch {
+		case strings.HasPrefix(text, "<"):
+			w.Header().Set("Retry-After", "3600")
 		case strings.HasPrefix(text, "id:"):
 			w.Header().Set("Content-Type", "text/event-stream")
 		case text[0] >= '4' && text[0] <= '5':

@@ -163,14 +163,14 @@ func (a *app) printRecord(fields ...field) error {
 }
 
 // ago tells a time from now, as tables show it.
-func (a *app) ago(t *time.Time) string {
-	if t == nil || t.IsZero() {
+func (a *app) ago(t time.Time) string {
+	if t.IsZero() {
 		return "-"
 	}
-	if a.now().Sub(*t).Abs() >= 60*24*time.Hour {
+	if a.now().Sub(t).Abs() >= 60*24*time.Hour {
 		return t.Local().Format(time.DateOnly)
 	}
-	return a.fromNow(*t)
+	return a.fromNow(t)
 }
 
 func (a *app) fromNow(t time.Time) string {
@@ -185,11 +185,11 @@ func (a *app) fromNow(t time.Time) string {
 }
 
 // when tells a time of a record: the local clock's, and from now. Empty where there is none.
-func (a *app) when(t *time.Time) string {
-	if t == nil || t.IsZero() {
+func (a *app) when(t time.Time) string {
+	if t.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("%s (%s)", t.Local().Format("2006-01-02 15:04:05 -07:00"), a.fromNow(*t))
+	return fmt.Sprintf("%s (%s)", t.Local().Format("2006-01-02 15:04:05 -07:00"), a.fromNow(t))
 }
 
 // roughly is a duration in its largest unit.
@@ -207,8 +207,17 @@ func roughly(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// inline is a small JSON value on one line; empty for an empty object, list or null.
-func inline(document json.RawMessage) string {
+// inline is a small value as JSON on one line; empty for an empty object, list or null.
+func inline(v any) string {
+	document, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return inlineJSON(document)
+}
+
+// inlineJSON is inline for a value that is JSON already.
+func inlineJSON(document json.RawMessage) string {
 	var b bytes.Buffer
 	if json.Compact(&b, document) != nil {
 		return string(document)

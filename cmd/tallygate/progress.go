@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tallygate/tallygate"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 // progress tells how a job goes on: on a terminal a bar that moves, with log lines above it, elsewhere a line for each
@@ -34,8 +35,8 @@ const (
 
 var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
-func newProgress(a *app, j job) *progress {
-	p := &progress{app: a, job: j.Type + " " + j.ID, started: a.now(), status: j.Status, done: -1, stop: make(chan struct{})}
+func newProgress(a *app, j *sdk.Job) *progress {
+	p := &progress{app: a, job: j.Type + " " + j.ID, started: a.now(), status: string(j.Status), done: -1, stop: make(chan struct{})}
 	if j.Progress != nil {
 		p.done = *j.Progress
 	}
@@ -68,14 +69,14 @@ func (p *progress) tell(h happening) {
 	case h.Data.Line != nil:
 		p.line("%s", *h.Data.Line)
 	case h.Kind == tallygate.EventJobRetrying:
-		p.status, p.done = h.Status, -1
+		p.status, p.done = string(h.Status), -1
 		if h.Data.Message != "" {
 			p.line("attempt failed: %s; it will be tried again", h.Data.Message)
 		} else {
 			p.line("attempt ended (%s); it will be tried again", h.Data.Reason)
 		}
-	case h.Status != "" && h.Status != p.status:
-		p.status = h.Status
+	case h.Status != "" && string(h.Status) != p.status:
+		p.status = string(h.Status)
 		if !p.app.live {
 			p.line("%s: %s", p.job, h.Status)
 		}

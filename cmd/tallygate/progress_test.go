@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tallygate/tallygate"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 // liveApp draws as on a terminal, into a buffer.
@@ -44,7 +45,7 @@ func TestTheBarShowsHowFarAndHowLong(t *testing.T) {
 
 func TestLogLinesStandAboveTheBar(t *testing.T) {
 	var b buffer
-	p := newProgress(liveApp(&b, func() time.Time { return testNow }), job{ID: "job_1", Type: "text.stats", Status: "running"})
+	p := newProgress(liveApp(&b, func() time.Time { return testNow }), &sdk.Job{ID: "job_1", Type: "text.stats", Status: sdk.JobRunning})
 	line, half := "page 1", 0.5
 	p.tell(happening{Data: details{Progress: &half}})
 	p.tell(happening{Kind: tallygate.EventJobLog, Data: details{Line: &line}})
@@ -74,14 +75,14 @@ func TestTimesAreToldFromNow(t *testing.T) {
 		{-100 * 24 * time.Hour, "2025-11-21", "2025-11-21 12:00:00 +00:00 (100d ago)"},
 	} {
 		at := testNow.Add(test.d)
-		if got := a.ago(&at); got != test.table {
+		if got := a.ago(at); got != test.table {
 			t.Errorf("%v in a table: %q, want %q", test.d, got, test.table)
 		}
-		if got := a.when(&at); got != test.full {
+		if got := a.when(at); got != test.full {
 			t.Errorf("%v in a record: %q, want %q", test.d, got, test.full)
 		}
 	}
-	if a.ago(nil) != "-" || a.when(nil) != "" {
+	if a.ago(time.Time{}) != "-" || a.when(time.Time{}) != "" {
 		t.Error("no time is told as one")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate/demo/thumbnail"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 const testTypes = `
@@ -109,12 +110,12 @@ func TestAServerFromInitToShutdown(t *testing.T) {
 	s := startServer(t)
 	operator := func(args ...string) ran { return s.as(t, s.operatorKey, "", args...) }
 
-	cl := decode[customer](t, operator("client", "create", "Acme", "--json"))
-	decode[entry](t, operator("credit", "add", cl.ID, "1.00", "--json"))
-	made := decode[apiKey](t, operator("key", "create", "--client", cl.ID, "--permission", "preset:full", "--json"))
-	acme := func(stdin string, args ...string) ran { return s.as(t, *made.Key, stdin, args...) }
+	cl := decode[sdk.ClientAccount](t, operator("client", "create", "Acme", "--json"))
+	decode[sdk.Entry](t, operator("credit", "add", cl.ID, "1.00", "--json"))
+	made := decode[sdk.CreatedAPIKey](t, operator("key", "create", "--client", cl.ID, "--permission", "preset:full", "--json"))
+	acme := func(stdin string, args ...string) ran { return s.as(t, made.Key.Reveal(), stdin, args...) }
 
-	done := decode[job](t, acme(string(thumbnail.SampleInput()), "job", "submit", "image.thumbnail", "--input", "-", "--wait", "--json"))
+	done := decode[sdk.Job](t, acme(string(thumbnail.SampleInput()), "job", "submit", "image.thumbnail", "--input", "-", "--wait", "--json"))
 	if done.Status != "succeeded" || done.Receipt.Charged == "0.00" {
 		t.Errorf("got %+v", done)
 	}
@@ -124,7 +125,7 @@ func TestAServerFromInitToShutdown(t *testing.T) {
 	if r := acme("", "job", "submit", "text.stats"); r.code != exitRequest {
 		t.Errorf("an input without text: exit %d: %s", r.code, r.stderr)
 	}
-	queued := decode[job](t, acme("", "job", "submit", "text.stats", "--input", `{"text":"a"}`, "--json"))
+	queued := decode[sdk.Job](t, acme("", "job", "submit", "text.stats", "--input", `{"text":"a"}`, "--json"))
 	if r := acme("", "client", "list"); r.code != exitForbidden {
 		t.Errorf("a client's key on an operator's command: exit %d: %s", r.code, r.stderr)
 	}

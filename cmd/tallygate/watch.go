@@ -5,29 +5,27 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
-	"github.com/tallygate/tallygate"
-	"github.com/tallygate/tallygate/client"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 const (
 	// pollWait is how long one long poll waits where the stream of events is not to be had: short, so that progress
 	// moves.
 	pollWait = 2 * time.Second
-	// resumeWait keeps a stream that ends at once from being asked for in a hurry.
-	resumeWait = 250 * time.Millisecond
+	// streamTries is how often a broken stream is asked for before the job itself is, which may have ended.
+	streamTries = 3
 	// followTries outlast a server's restart.
 	followTries = 8
 )
 
-// happening is one event of a job as its stream tells it.
+// happening is one event of a job as its stream tells it, or what a poll found.
 type happening struct {
-	Kind      string     `json:"kind"`
-	Status    string     `json:"status"` // the state that the job came to; empty: no change
-	Data      details    `json:"data"`
-	CreatedAt *time.Time `json:"created_at"`
+	Kind      string
+	Status    sdk.JobStatus // that the job came to; empty: no change
+	Data      details
+	CreatedAt time.Time
 }
 
 // details are what the events of a job tell, each its own part.
@@ -39,76 +37,57 @@ type details struct {
 	Reason   string   `json:"reason"`
 }
 
-func (h happening) ended() bool { return tallygate.JobStatus(h.Status).Ended() }
-
-// errEnded stops a stream whose job has ended.
-var errEnded = errors.New("the job has ended")
-
 // follow tells each event of the job, and returns when it has ended. Where the stream breaks it resumes after the last
 // event; where there is no stream it polls, and tells only state and progress.
 func (a *app) follow(ctx context.Context, id string, each func(happening)) error {
-	api := *a.api
-	api.Tries = followTries
-	last, streaming, over := "", true, false
+	last, streaming := "", true
 	for {
-		wait := pollWait
 		if streaming {
-			err := api.Events(ctx, at("/v1/jobs/%s/events", id), nil, last, func(e client.Event) error {
-				last = e.ID
-				var h happening
-				if json.Unmarshal(e.Data, &h) != nil {
-					return nil // an event of another kind than this version knows
-				}
-				each(h)
-				if h.ended() {
-					return errEnded
-				}
-				return nil
-			})
-			if errors.Is(err, errEnded) {
-				return nil
+			err := a.stream(ctx, id, &last, each)
+			if err == nil || ctx.Err() != nil {
+				return err
 			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			streaming, wait = resumes(err), resumeWait
+			streaming = resumes(err)
 		}
-		if over {
-			return nil
-		}
-		var j job
-		if err := api.Do(ctx, "GET", at("/v1/jobs/%s", id), url.Values{"wait": {wait.String()}}, nil, &j); err != nil {
+		j, err := a.api.Jobs.Get(ctx, id, sdk.WithWait(pollWait), sdk.WithMaxAttempts(followTries))
+		if err != nil || j.Status.Ended() {
 			return err
 		}
-		if over = j.ended(); over && !streaming {
-			return nil
-		} else if !over { // of a job that ended, the stream has the rest
-			each(happening{Status: j.Status, Data: details{Attempt: j.Attempt, Progress: j.Progress}})
-		}
+		each(happening{Status: j.Status, Data: details{Attempt: j.Attempt, Progress: j.Progress}})
 	}
+}
+
+// stream tells the events after the last one, and keeps where it came to.
+func (a *app) stream(ctx context.Context, id string, last *string, each func(happening)) error {
+	for e, err := range a.api.Jobs.Events(ctx, id, sdk.WithLastEventID(*last), sdk.WithMaxAttempts(streamTries)) {
+		if err != nil {
+			return err
+		}
+		*last = e.LastEventID
+		h := happening{Kind: e.Kind, Status: e.Status, CreatedAt: e.CreatedAt}
+		_ = json.Unmarshal(e.Data, &h.Data) // an event of another kind than this version knows tells its status at least
+		each(h)
+	}
+	return nil
 }
 
 // resumes reports whether a stream that ended so is to be asked for again: one that is refused, or is no stream, is not.
 func resumes(err error) bool {
-	failure, ok := errors.AsType[*client.Error](err)
-	return !ok || failure.Status == 0 || failure.Status == 429 || failure.Status >= 500
+	failure, ok := errors.AsType[*sdk.Error](err)
+	if _, broken := errors.AsType[*sdk.ConnectionError](err); broken {
+		return true
+	}
+	return ok && (failure.Status == 0 || failure.Status == 429 || failure.Status >= 500)
 }
 
 // seeThrough follows the job to its end with progress and log lines, then shows it. It fails unless the job succeeded.
 func (a *app) seeThrough(ctx context.Context, id string) error {
-	var answer json.RawMessage
-	var j job
-	fetch := func() error {
-		if err := a.api.Do(ctx, "GET", at("/v1/jobs/%s", id), nil, nil, &answer); err != nil {
-			return err
-		}
-		j = job{}
-		return json.Unmarshal(answer, &j)
-	}
-	if err := fetch(); err != nil {
+	var answer sdk.Answer
+	j, err := a.api.Jobs.Get(ctx, id, sdk.WithAnswer(&answer))
+	if err != nil {
 		return err
 	}
-	if !j.ended() {
+	if !j.Status.Ended() {
 		progress := newProgress(a, j)
 		err := a.follow(ctx, id, progress.tell)
 		progress.close()
@@ -119,13 +98,12 @@ func (a *app) seeThrough(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if err := fetch(); err != nil {
+		if j, err = a.api.Jobs.Get(ctx, id, sdk.WithAnswer(&answer)); err != nil {
 			return err
 		}
 	}
-	var err error
 	if a.json {
-		err = a.printJSON(answer)
+		err = a.printJSON(answer.Body)
 	} else {
 		err = a.showJob(j)
 	}
@@ -136,15 +114,15 @@ func (a *app) seeThrough(ctx context.Context, id string) error {
 }
 
 // outcome is nil for a job that succeeded, else the error that stands for its end.
-func outcome(j job) error {
+func outcome(j *sdk.Job) error {
 	switch {
-	case j.Status == string(tallygate.JobSucceeded):
+	case j.Status == sdk.JobSucceeded:
 		return nil
 	case j.Error == nil:
 		return &exitError{code: exitJob, err: fmt.Errorf("the job was %s", j.Status)}
 	}
 	e := &exitError{code: exitJob, err: fmt.Errorf("%s: %s", j.Error.Code, j.Error.Message)}
-	if code, known := tallygate.ParseCode(j.Error.Code); known && code == tallygate.ExternalServiceError {
+	if j.Error.Code == sdk.CodeExternalServiceError {
 		e.remedy = "the upstream failed at the last attempt: submit the job again after a delay"
 	}
 	return e
@@ -173,7 +151,11 @@ func (c *jobLogsCmd) Run(ctx context.Context, a *app) error {
 		switch {
 		case h.Data.Line == nil:
 		case a.json:
-			found.Data = append(found.Data, logLine{h.CreatedAt, *h.Data.Line})
+			line := logLine{Line: *h.Data.Line}
+			if !h.CreatedAt.IsZero() {
+				line.CreatedAt = &h.CreatedAt
+			}
+			found.Data = append(found.Data, line)
 		default:
 			fmt.Fprintln(a.stdout, plain(*h.Data.Line))
 		}

@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os/exec"
 	"strings"
 	"time"
 
-	"github.com/tallygate/tallygate"
-	"github.com/tallygate/tallygate/client"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 // check tries what the cluster is for: work goes on without a node, without Redis and with another database server, and
@@ -90,24 +88,19 @@ func (c *cluster) runTrial(ctx context.Context, what string) error {
 }
 
 // customer is a client of the cluster's with money, as it calls through the balancer.
-func (c *cluster) customer(ctx context.Context) (*client.Client, error) {
-	var made struct {
-		ID  string `json:"id"`
-		Key string `json:"key"`
-	}
-	if err := c.api.Do(ctx, "POST", "/v1/clients", nil, map[string]any{"name": "Check"}, &made); err != nil {
+func (c *cluster) customer(ctx context.Context) (*sdk.Client, error) {
+	made, err := c.api.Clients.Create(ctx, sdk.NewClient{Name: "Check"})
+	if err != nil {
 		return nil, err
 	}
-	path := "/v1/clients/" + url.PathEscape(made.ID)
-	if err := c.api.Do(ctx, "POST", path+"/credits", nil, map[string]any{"amount": tallygate.Money(credit).String()}, nil); err != nil {
+	if _, err := c.api.Clients.Credit(ctx, made.ID, sdk.Credit{Amount: sdk.MoneyFromMicros(credit)}); err != nil {
 		return nil, err
 	}
-	if err := c.api.Do(ctx, "POST", path+"/api-keys", nil, map[string]any{"name": "check", "permissions": []string{"preset:full"}}, &made); err != nil {
+	key, err := c.api.Clients.APIKeys.Create(ctx, made.ID, sdk.NewAPIKey{Name: "check", Permissions: []string{"preset:full"}})
+	if err != nil {
 		return nil, err
 	}
-	customer := *c.api
-	customer.Key = made.Key
-	return &customer, nil
+	return c.connect(c.url, key.Key.Reveal())
 }
 
 const (
@@ -117,13 +110,10 @@ const (
 )
 
 // work submits jobs through the balancer, numbered from the first on, and does them through the nodes that run, in turn.
-func (c *cluster) work(ctx context.Context, customer *client.Client, first int) (ids []string, err error) {
+func (c *cluster) work(ctx context.Context, customer *sdk.Client, first int) (ids []string, err error) {
 	for i := range jobs {
-		var job struct {
-			ID string `json:"id"`
-		}
-		input := map[string]any{"text": fmt.Sprintf("job %d", first+i)}
-		if err := customer.Do(ctx, "POST", "/v1/jobs", nil, map[string]any{"type": jobType, "input": input}, &job); err != nil {
+		job, err := customer.Jobs.Submit(ctx, sdk.Submission{Type: jobType, Input: text{fmt.Sprintf("job %d", first+i)}})
+		if err != nil {
 			return nil, err
 		}
 		ids = append(ids, job.ID)
@@ -136,9 +126,11 @@ func (c *cluster) work(ctx context.Context, customer *client.Client, first int) 
 			if !n.ready.Load() {
 				continue
 			}
-			worker := *c.api
-			worker.BaseURL = "http://" + n.address
-			settled, err := c.workOnce(ctx, &worker)
+			worker, err := c.connect("http://"+n.address, c.operator)
+			if err != nil {
+				return nil, err
+			}
+			settled, err := c.workOnce(ctx, worker)
 			if err != nil {
 				return nil, err
 			}
@@ -148,26 +140,24 @@ func (c *cluster) work(ctx context.Context, customer *client.Client, first int) 
 	return ids, nil
 }
 
+// text is what a job of the cluster takes and gives.
+type text struct {
+	Text string `json:"text"`
+}
+
 // workOnce leases a few jobs at a node and reports them to the balancer.
-func (c *cluster) workOnce(ctx context.Context, worker *client.Client) (done int, err error) {
-	var leased struct {
-		Leases []struct {
-			Token string `json:"token"`
-			Job   struct {
-				ID    string `json:"id"`
-				Input struct {
-					Text string `json:"text"`
-				} `json:"input"`
-			} `json:"job"`
-		} `json:"leases"`
-	}
-	ask := map[string]any{"types": []string{jobType}, "max": 3, "wait": "1s", "worker": "check"}
-	if err := worker.Do(ctx, "POST", "/v1/worker/lease", nil, ask, &leased); err != nil {
+func (c *cluster) workOnce(ctx context.Context, worker *sdk.Client) (done int, err error) {
+	leased, err := worker.Worker.Lease(ctx, sdk.LeaseRequest{Types: []string{jobType}, Max: 3, Wait: sdk.Duration(time.Second), Worker: "check"})
+	if err != nil {
 		return 0, err
 	}
 	for _, l := range leased.Leases {
-		report := map[string]any{"token": l.Token, "result": map[string]any{"text": strings.ToUpper(l.Job.Input.Text)}, "units": map[string]int{"kilobyte": 1}}
-		if err := c.api.Do(ctx, "POST", "/v1/worker/jobs/"+url.PathEscape(l.Job.ID)+"/succeed", nil, report, nil); err != nil {
+		var input text
+		if err := json.Unmarshal(l.Job.Input, &input); err != nil {
+			return done, err
+		}
+		report := sdk.Success{Token: l.Token, Result: text{strings.ToUpper(input.Text)}, Units: map[string]int64{"kilobyte": 1}}
+		if _, err := c.api.Worker.Succeed(ctx, l.Job.ID, report); err != nil {
 			return done, err
 		}
 		done++
@@ -176,30 +166,22 @@ func (c *cluster) workOnce(ctx context.Context, worker *client.Client) (done int
 }
 
 // settled makes sure that every job ended well and that the client paid each of them once.
-func settled(ctx context.Context, customer *client.Client, ids []string) error {
+func settled(ctx context.Context, customer *sdk.Client, ids []string) error {
 	for i, id := range ids {
-		var job struct {
-			Status string          `json:"status"`
-			Result json.RawMessage `json:"result"`
-		}
-		if err := customer.Do(ctx, "GET", "/v1/jobs/"+url.PathEscape(id), nil, nil, &job); err != nil {
+		job, err := customer.Jobs.Get(ctx, id)
+		if err != nil {
 			return err
 		}
-		if want := fmt.Sprintf(`{"text":"JOB %d"}`, i); job.Status != "succeeded" || string(job.Result) != want {
+		if want := fmt.Sprintf(`{"text":"JOB %d"}`, i); job.Status != sdk.JobSucceeded || string(job.Result) != want {
 			return fmt.Errorf("job %s is %s with the result %s, not %s", id, job.Status, job.Result, want)
 		}
 	}
-	var account struct {
-		Balance struct {
-			Posted string `json:"posted"`
-			Held   string `json:"held"`
-		} `json:"balance"`
-	}
-	if err := customer.Do(ctx, "GET", "/v1/account", nil, nil, &account); err != nil {
+	account, err := customer.Account.Get(ctx)
+	if err != nil {
 		return err
 	}
-	left := credit - tallygate.Money(len(ids))*cost
-	if got := account.Balance; got.Posted != left.String() || got.Held != tallygate.Money(0).String() {
+	left := sdk.MoneyFromMicros(credit - int64(len(ids))*cost)
+	if got := account.Balance; got.Posted != left || got.Held != "0.00" {
 		return fmt.Errorf("the client has %s posted and %s held after %d jobs, not %s and nothing", got.Posted, got.Held, len(ids), left)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tallygate/tallygate/child"
-	"github.com/tallygate/tallygate/client"
+	sdk "github.com/tallygate/tallygate/sdk/go"
 	"github.com/tallygate/tallygate/testserver"
 )
 
@@ -42,7 +41,7 @@ type cluster struct {
 	balancer         *balancer
 	url              string // of the balancer
 	operator         string // key
-	api              *client.Client
+	api              *sdk.Client
 
 	keeping context.Context // the processes are started again until it ends
 	release context.CancelFunc
@@ -281,7 +280,9 @@ func (c *cluster) startBalancer(context.Context) error {
 	c.tasks.Go(func() { _ = server.Serve(listener) }) // until it is closed
 	context.AfterFunc(c.keeping, func() { _ = server.Close() })
 	c.url = "http://" + listener.Addr().String()
-	c.api = &client.Client{BaseURL: c.url, Key: c.operator, Tries: 12} // a failover takes some
+	if c.api, err = c.connect(c.url, c.operator); err != nil {
+		return err
+	}
 	c.step("balancer", "%s", c.url)
 	return nil
 }
@@ -290,11 +291,16 @@ func (c *cluster) startBalancer(context.Context) error {
 const jobType = "text.upper"
 
 func (c *cluster) defineType(ctx context.Context) error {
-	return c.api.Do(ctx, "PUT", "/v1/job-types/"+url.PathEscape(jobType), nil, map[string]any{
-		"description":  "Upper-cases a text.",
-		"input_schema": json.RawMessage(`{"type":"object","properties":{"text":{"type":"string"}},"required":["text"]}`),
-		"price":        json.RawMessage(`{"base":"0.01","units":{"kilobyte":{"price":"0.001","max":100}}}`),
-		"executor":     map[string]any{"kind": "pull"},
-		"lease":        "5s", // a lost one is given to another worker while one looks on
-	}, nil)
+	_, err := c.api.JobTypes.Define(ctx, jobType, sdk.JobTypeDefinition{
+		Description: "Upper-cases a text.",
+		InputSchema: json.RawMessage(`{"type":"object","properties":{"text":{"type":"string"}},"required":["text"]}`),
+		Price:       sdk.Price{Base: "0.01", Units: map[string]sdk.UnitPrice{"kilobyte": {Price: "0.001", Max: 100}}},
+		Lease:       sdk.Duration(5 * time.Second), // a lost one is given to another worker while one looks on
+	})
+	return err
+}
+
+// connect is a client that outlasts a failover.
+func (c *cluster) connect(url, key string) (*sdk.Client, error) {
+	return sdk.New(sdk.WithURL(url), sdk.WithKey(key), sdk.WithMaxAttempts(12), sdk.WithHTTPClient(http.DefaultClient))
 }

@@ -68,6 +68,9 @@ type limits struct {
 // ErrURL is returned by [New] for an address that names no server.
 var ErrURL = errors.New("is not the address of a server: write it as http://HOST:PORT or https://HOST")
 
+// ErrKey is returned by [New] for a text that cannot be a key.
+var ErrKey = errors.New("the API key has characters that no key has")
+
 // New makes a client. Without [WithURL] and [WithKey] it takes the server and the key from TALLYGATE_URL and
 // TALLYGATE_KEY, and the server at [DefaultURL] where there is none.
 func New(options ...Option) (*Client, error) {
@@ -90,7 +93,7 @@ func New(options ...Option) (*Client, error) {
 	}
 	key := strings.TrimSpace(o.key)
 	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return nil, errors.New("the API key has characters that no key has")
+		return nil, ErrKey
 	}
 	c := &Client{
 		url: strings.TrimRight(o.url, "/"), key: func() string { return key }, http: withoutRedirects(o.http),

@@ -64,6 +64,7 @@ func (c *Client) events(ctx context.Context, id string, one *call) iter.Seq2[*Ev
 		t := c.newTries(&s.request, one.limits)
 		last := one.lastEventID
 		for {
+			opened := last
 			if last != "" {
 				s.header.Set("Last-Event-ID", last)
 			}
@@ -79,7 +80,9 @@ func (c *Client) events(ctx context.Context, id string, one *call) iter.Seq2[*Ev
 					if json.Unmarshal(e.data, event) != nil {
 						return nil
 					}
-					t.progressed()
+					if e.id != opened { // else the server begins again at what is known
+						t.progressed()
+					}
 					if ended = event.Status.Ended(); !yield(event, nil) || ended {
 						return errStop
 					}
