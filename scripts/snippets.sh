@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
-# Runs every snippet of the documentation and follows the quickstart. The Python that it uses is made anew.
+# Runs every snippet of the documentation, with the SDKs as they are in this tree: ./scripts/snippets.sh, or for one page
+# ./scripts/snippets.sh quickstart: that one follows it in an empty folder, with an empty home.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-need() { command -v "$1" >/dev/null || missing+=("$1"); }
 missing=()
-for program in bash curl git jq make node python3; do need $program; done
+for program in bash curl git jq make python3; do
+	command -v $program >/dev/null || missing+=("$program")
+done
 test ${#missing[@]} = 0 || {
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
+command -v node >/dev/null || { echo "node is missing: install Node 20 or newer" >&2; exit 1; }
 
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 python3 -m venv "$place/python"
-"$place/python/bin/pip" install --quiet --disable-pip-version-check requests
+"$place/python/bin/pip" install --quiet --disable-pip-version-check requests ./sdk/python
+test -x sdk/typescript/node_modules/.bin/tsc || npm ci --silent --prefix sdk/typescript
+npm run --silent --prefix sdk/typescript build
 
-cd e2e
-PATH="$place/python/bin:$PATH" TALLYGATE_E2E=1 go test -count=1 -timeout 10m -v ./snippets "$@" | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
+PATH="$place/python/bin:$PATH" TALLYGATE_SNIPPETS=1 go test -C e2e -count=1 -timeout 10m -v ./snippets ${1:+-run "TestSnippets/$1"} |
+	grep -vE '^=== (RUN|PAUSE|CONT|NAME)'

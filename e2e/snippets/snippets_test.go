@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -27,7 +29,7 @@ func TestSnippets(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	programs := compile(t, all)
+	programs := sync.OnceValues(func() (map[*block]string, error) { return compile(t, all) })
 	left := map[string]int{}
 	for _, p := range all {
 		for _, b := range p.blocks {
@@ -49,14 +51,7 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-func needsShell(p page) bool {
-	for _, b := range p.blocks {
-		if b.runs() {
-			return true
-		}
-	}
-	return false
-}
+func needsShell(p page) bool { return slices.ContainsFunc(p.blocks, (*block).runs) }
 
 // check looks at the blocks that are not programs.
 func check(t *testing.T, p page) {
@@ -84,10 +79,18 @@ func check(t *testing.T, p page) {
 }
 
 // run runs the page's programs in order, within one shell, and compares what they say with what the page shows.
-func run(t *testing.T, p page, programs map[*block]string) {
+func run(t *testing.T, p page, compiled func() (map[*block]string, error)) {
+	var programs map[*block]string
+	if slices.ContainsFunc(p.blocks, func(b *block) bool { return b.runs() && (b.language == "go" || b.language == "ts") }) {
+		var err error
+		if programs, err = compiled(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w := newWorld(t, p.path)
 	out := t.TempDir()
-	w.settle()
+	installNode(t, out) // for the programs that run from there
+	w.settle(p)
 
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n")

@@ -84,7 +84,7 @@ var kinds = map[string]func(*world){
 		w.standIn(500, "INTERNAL_ERROR", "An internal server error occurred: Retry with exponential backoff", "")
 	},
 	"docs/errors/DATABASE_ERROR.md": func(w *world) {
-		w.standIn(500, "DATABASE_ERROR", "A database error occurred: the disk is full; nothing was stored", "1")
+		w.standIn(500, "DATABASE_ERROR", "A database error occurred: the database could not carry out the request; retry after a delay", "1")
 	},
 	"docs/errors/SERVICE_UNAVAILABLE.md": func(w *world) {
 		w.standIn(503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable: the server is going down for a restart; nothing was done", "2")
@@ -121,13 +121,6 @@ func (w *world) alone() {
 	w.url, w.unset = "http://"+address, true
 	w.more = append(w.more, "TALLYGATE_LISTEN="+address,
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.file://"+root+".insteadOf", "GIT_CONFIG_VALUE_0=https://github.com/tallygate/tallygate")
-	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS"} { // what the machine has built and fetched before is used again
-		value, err := exec.Command("go", "env", name).Output()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.more = append(w.more, name+"="+strings.TrimSpace(string(value)))
-	}
 }
 
 // clone has the page begin in a clone of the repository.
@@ -149,6 +142,11 @@ func (w *world) environment() []string {
 		"HOME=" + w.home, "PATH=" + filepath.Dir(binary) + ":" + os.Getenv("PATH"), "LANG=C.UTF-8", "NO_COLOR=1", "PYTHONUNBUFFERED=1",
 		"TALLYGATE_URL=" + w.url,
 	}
+	settings, err := goSettings()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	env = append(env, settings...)
 	if w.operator != "" {
 		env = append(env, "TALLYGATE_OPERATOR_KEY="+w.operator)
 	}
