@@ -21,5 +21,5 @@ python3 -m venv "$place/python"
 test -x sdk/typescript/node_modules/.bin/tsc || npm ci --silent --prefix sdk/typescript
 npm run --silent --prefix sdk/typescript build
 
-PATH="$place/python/bin:$PATH" TALLYGATE_SNIPPETS=1 go test -C e2e -count=1 -timeout 10m -v ./snippets ${1:+-run "TestSnippets/$1"} |
+PATH="$place/python/bin:$PATH" TALLYGATE_SNIPPETS="${1:-.}" go test -C e2e -count=1 -timeout 10m -v ./snippets |
 	grep -vE '^=== (RUN|PAUSE|CONT|NAME)'

@@ -20,7 +20,9 @@ import (
 	"testing"
 )
 
-const runVariable = "TALLYGATE_SNIPPETS" // 1: run; python3 has to have the SDK and requests, and the TypeScript SDK to be built
+// runVariable says of which pages the snippets run, by a regular expression of their paths. python3 has to have the SDK
+// and requests, and the TypeScript SDK has to be built.
+const runVariable = "TALLYGATE_SNIPPETS"
 
 var (
 	root   string // of the tree
