@@ -56,7 +56,14 @@ func (demoWorkerCmd) Help() string {
 }
 
 func (c *demoWorkerCmd) Run(ctx context.Context, a *app) error {
-	worker := textstats.Worker{BaseURL: c.Server, Key: os.Getenv(workerKeyVariable), Name: "demo-worker", Concurrency: 4}
+	api, err := a.connect(c.Server, os.Getenv(workerKeyVariable))
+	if err != nil {
+		return err
+	}
+	worker := sdk.Worker{
+		Client: api, Name: "demo-worker", Concurrency: 4, DrainTimeout: time.Second,
+		Handlers: map[string]sdk.Handler{textstats.JobType: textstats.Handle},
+	}
 	return worker.Run(ctx)
 }
 

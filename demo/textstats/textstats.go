@@ -1,6 +1,6 @@
 // Package textstats counts what is in a text: bytes, characters, words, lines
 // and sentences, its most frequent words and its most probable language. Its
-// [Worker] does so as jobs, speaking to a server with nothing but HTTP.
+// [Handle] does so as jobs, for a worker of the Go SDK.
 //
 // Counting is Unicode aware and follows the common cases of Unicode Standard
 // Annex 29. It refuses what that annex leaves to dictionaries: a run of Thai or
