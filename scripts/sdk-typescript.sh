@@ -1,9 +1,19 @@
 #!/usr/bin/env bash
-# The TypeScript SDK: check, replay the cases, test against the real server.
+# The TypeScript SDK: check, replay the cases, test against the real server, then pack it and use it under Node, Deno, Bun
+# and in Chromium. Needs Node; installs Chromium where it is missing.
 set -euo pipefail
-cd "$(dirname "$0")/../sdk/typescript"
-test -x ../../bin/tallygate || make -C ../.. build
-npm ci --silent
+cd "$(dirname "$0")/.."
+
+if ! command -v chromium >/dev/null; then
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
+fi
+test -x bin/tallygate || make build
+
+cd sdk/typescript
+npm ci --silent --ignore-scripts
+(cd checks && npm ci --silent --ignore-scripts && node node_modules/bun/install.js)
 npm run --silent build
 npm run --silent check
 node --test build/*.test.js
+node --test build/package.check.js

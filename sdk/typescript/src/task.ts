@@ -226,6 +226,9 @@ export class Task {
 				this.#cancelRequested = true;
 				this.#controller.abort(new CancelRequested("somebody cancelled the job"));
 			}
+			if (this.#lines.length > 0) {
+				this.#hasten();
+			}
 		} catch (error) {
 			if (this.#ended) {
 				return;

@@ -32,15 +32,29 @@ export { CancelRequested, Draining, LeaseLost, Task } from "./task.js";
 // biome-ignore lint/suspicious/noExplicitAny: each handler names the type of its own input
 export type Handler = (input: any, task: Task) => unknown;
 
+/** What a handler's error says beside its message. */
+export interface HandlerErrorOptions extends ErrorOptions {
+	/** Whether the job itself failed, or something that it needs. */
+	code?: "PROCESSING_FAILED" | "EXTERNAL_SERVICE_ERROR";
+}
+
 /** A handler's word that another attempt would fail as well. */
 export class FinalError extends TallygateError {
+	readonly code: string;
+
 	override get name(): string {
 		return "FinalError";
+	}
+
+	constructor(message: string, options: HandlerErrorOptions = {}) {
+		super(message, options);
+		this.code = options.code ?? "PROCESSING_FAILED";
 	}
 }
 
 /** A handler's word that another attempt should not begin before some time has passed. */
 export class RetryLater extends TallygateError {
+	readonly code: string;
 	/** Milliseconds. */
 	readonly delay: number;
 
@@ -48,8 +62,9 @@ export class RetryLater extends TallygateError {
 		return "RetryLater";
 	}
 
-	constructor(message: string, delay: Duration, options?: ErrorOptions) {
+	constructor(message: string, delay: Duration, options: HandlerErrorOptions = {}) {
 		super(message, options);
+		this.code = options.code ?? "PROCESSING_FAILED";
 		this.delay = milliseconds(delay);
 	}
 }
@@ -78,6 +93,9 @@ const leaseWait = "30s";
 /** Reports of one call: at most so many, and so many bytes, unless a single one is larger. */
 const mostReports = 1000;
 const mostReportBytes = 1 << 20;
+
+/** How long a worker that ends tries to give back what is left, in milliseconds. */
+const farewell = 3000;
 
 /** What the server takes as the message of a failure, in bytes, and as its delay. */
 const mostMessage = 4000;
@@ -411,7 +429,7 @@ export class Worker {
 			}
 			this.#running.clear();
 			this.#pump();
-			stopTimer = clock.timer(this.#drainTimeout, () => {
+			stopTimer = clock.timer(farewell, () => {
 				// The server is away: leases end by themselves.
 				this.#stopCalls.abort();
 				for (const { task } of this.#outbox.splice(0)) {

@@ -1,9 +1,12 @@
 // The package against the real server.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import {
 	APIError,
@@ -148,7 +151,7 @@ test("what a handler throws becomes the job's error", async () => {
 				throw new RetryLater("the disk is full", "1ms");
 			}
 			if (how === "upstream") {
-				throw Object.assign(new FinalError("the model is down"), { code: "EXTERNAL_SERVICE_ERROR" });
+				throw new FinalError("the model is down", { code: "EXTERNAL_SERVICE_ERROR" });
 			}
 			if (how === "unit") {
 				return "done";
@@ -397,6 +400,32 @@ test("the server's signed call to an upstream is verified", async () => {
 		upstream.close();
 		upstream.closeAllConnections();
 	}
+});
+
+test("a worker process that gets SIGTERM ends what it can and gives the rest back", async () => {
+	await define("drain.short");
+	await define("drain.long");
+	const child = spawn(process.execPath, [fileURLToPath(new URL("drain-worker.js", import.meta.url))], {
+		env: { ...process.env, TALLYGATE_URL: server.url, TALLYGATE_KEY: server.operatorKey },
+		stdio: ["ignore", "pipe", "inherit"],
+	});
+	const exited = once(child, "exit");
+	const short = await customer.jobs.submit({ type: "drain.short", input: {} });
+	const long = await customer.jobs.submit({ type: "drain.long", input: {} });
+	const lines: string[] = [];
+	for await (const line of createInterface({ input: child.stdout })) {
+		lines.push(line);
+		if (lines.length === 2) {
+			child.kill("SIGTERM");
+		}
+	}
+	assert.deepEqual(await exited, [0, null]);
+	assert.deepEqual(lines.slice(0, 2).sort(), [`begun ${short.id}`, `begun ${long.id}`].sort());
+	assert.deepEqual(lines.slice(2), ["aborted Draining", "ended"]);
+	assert.equal((await customer.jobs.get(short.id)).status, "succeeded");
+	const given = await customer.jobs.get(long.id);
+	assert.deepEqual([given.status, given.last_error], ["queued", null]);
+	await customer.jobs.cancel(long.id);
 });
 
 /** Something that one part of a test waits for and another gives. */

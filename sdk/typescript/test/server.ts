@@ -50,7 +50,10 @@ export class Server {
 
 	async customerKey(): Promise<string> {
 		const operator = this.operator();
-		const client = await operator.clients.create({ name: "Acme" });
+		const client = await operator.clients.create({
+			name: "Acme",
+			limits: { requests_per_second: 10_000, burst: 10_000 },
+		});
 		await operator.clients.credit(client.id, { amount: "100.00", note: "first" });
 		const created = await operator.clients.apiKeys.create(client.id, { permissions: ["preset:full"] });
 		return created.key as string;
