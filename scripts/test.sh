@@ -72,6 +72,9 @@ make fuzz
 step "the TypeScript SDK"
 ./scripts/sdk-typescript.sh
 
+step "the examples"
+./scripts/examples.sh
+
 step "demo, from nothing"
 demo=$(mktemp -d)
 trap 'rm -rf "$demo"' EXIT

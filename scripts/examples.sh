@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Runs the examples against a server of their own: ./scripts/examples.sh [NAME…]. Each is a function here, named as its
+# folder with underscores, that ends with an error where the example does not do what its page says.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+test -x bin/tallygate || make build
+place=$(mktemp -d)
+processes=()
+trap 'kill "${processes[@]}" 2>/dev/null || true; wait; rm -rf "$place"' EXIT
+
+# begin LOG COMMAND…: starts a process that ends with this script; its output goes to LOG.
+begin() {
+	"${@:2}" >"$place/$1" 2>&1 &
+	processes+=($!)
+}
+
+# member NAME: the member of the JSON object on the standard input.
+member() { node -e 'process.stdin.on("data", (d) => (text = (globalThis.text ?? "") + d)).on("end", () => console.log(JSON.parse(text)[process.argv[1]]))' "$1"; }
+
+# says LOG PATTERN: waits until the process that began last says a line of the pattern; fails where it ends before.
+says() {
+	local line
+	while read -r line; do
+		if [[ $line =~ $2 ]]; then
+			kill $!
+			echo "$line"
+			return
+		fi
+	done < <(exec timeout 60 tail -n +1 -f --pid="${processes[-1]}" "$place/$1")
+	cat "$place/$1" >&2
+	return 1
+}
+
+operator_key=$(bin/tallygate init --database "$place/tallygate.db" --json | member operator_key)
+begin server.log bin/tallygate serve --listen 127.0.0.1:0 --database "$place/tallygate.db"
+TALLYGATE_URL=$(says server.log 'listening on http')
+TALLYGATE_URL=${TALLYGATE_URL##* }
+export TALLYGATE_URL
+tallygate() { TALLYGATE_KEY=$operator_key "$root/bin/tallygate" "$@"; }
+client=$(tallygate client create Acme --json | member id)
+tallygate credit add "$client" 100.00 >/dev/null
+client_key=$(tallygate key create --client "$client" --permission preset:submit --json | member key)
+worker_key=$(tallygate key create --permission work --json | member key)
+
+worker_typescript() {
+	npm ci --silent --ignore-scripts --prefix sdk/typescript && npm run --silent build --prefix sdk/typescript
+	npm ci --silent --ignore-scripts --prefix examples/worker-typescript
+	npm run --silent build --prefix examples/worker-typescript
+	tallygate job-type apply examples/worker-typescript/job-types.yaml
+	begin worker-typescript.log env TALLYGATE_KEY="$worker_key" node examples/worker-typescript/dist/worker.js
+	local worker=$!
+	says worker-typescript.log working
+	cd examples/worker-typescript
+	local image='import { decode, encode } from "./dist/png.js"; import { readFileSync, writeFileSync } from "node:fs"; import assert from "node:assert/strict";'
+	node --input-type=module -e "$image"'
+		const [width, height, pixels] = [640, 480, []];
+		for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) pixels.push(x / 2.5, y / 2, 128, 255);
+		writeFileSync(process.argv[1], encode({ width, height, pixels: Uint8Array.from(pixels) }));' "$place/large.png"
+	TALLYGATE_KEY=$client_key node dist/submit.js "$place/large.png" 64 "$place/small.png"
+	node --input-type=module -e "$image"'
+		const { width, height, pixels } = decode(readFileSync(process.argv[1]), 1e6);
+		assert.deepEqual([width, height], [64, 48]);
+		const near = (x, y, red, green) => {
+			const [r, g, b, a] = pixels.subarray((y * width + x) * 4);
+			assert.ok(Math.abs(r - red) < 4 && Math.abs(g - green) < 4 && b === 128 && a === 255, [x, y, r, g, b, a].join());
+		};
+		near(0, 0, 2, 2); near(63, 0, 253, 2); near(0, 47, 2, 237); near(63, 47, 253, 237);' "$place/small.png"
+	echo 'no image' >"$place/bad.png"
+	! TALLYGATE_KEY=$client_key node dist/submit.js "$place/bad.png" 64 "$place/none.png" 2>"$place/bad.log"
+	grep -x 'PROCESSING_FAILED: this is no PNG image' "$place/bad.log"
+	kill -TERM "$worker" && wait "$worker"
+	grep -x ended "$place/worker-typescript.log"
+	cd "$root"
+}
+
+for example in "${@:-worker_typescript}"; do
+	printf '\n-- %s\n' "$example"
+	"$example"
+done
