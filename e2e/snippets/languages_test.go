@@ -56,7 +56,7 @@ func compileGo(t *testing.T, all []page, dir string, programs map[*block]string)
 		programs[b] = filepath.Join(dir, "bin", "parts") + " " + name
 	}
 	write(t, filepath.Join(dir, "parts", "main.go"), fmt.Sprintf(partsMain, parts.String()))
-	build := exec.Command("go", "build", "-mod=mod", "-ldflags=-w", "-o", "bin/", "./...")
+	build := exec.Command("go", "build", "-ldflags=-w", "-o", "bin/", "./...")
 	build.Dir = dir
 	if said, err := build.CombinedOutput(); err != nil {
 		for i, b := range blocks { // name the pages
@@ -93,7 +93,12 @@ func main() {
 // makeModule makes a module that has the SDK, as go get would.
 func makeModule(t *testing.T, dir string) {
 	t.Helper()
-	write(t, filepath.Join(dir, "go.mod"), "module snippets\n\ngo 1.26\n\nrequire github.com/tallygate/tallygate v0.0.0\n\n"+
+	own, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^go .*$`).FindString(string(own))
+	write(t, filepath.Join(dir, "go.mod"), "module snippets\n\n"+version+"\n\nrequire github.com/tallygate/tallygate v0.0.0\n\n"+
 		"replace github.com/tallygate/tallygate => "+root+"\n")
 	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
 	if err != nil {
