@@ -19,7 +19,7 @@ import (
 	"github.com/tallygate/tallygate"
 )
 
-//go:embed *.md errors* nav.yaml
+//go:embed *.md errors nav.yaml
 var sources embed.FS
 
 //go:embed templates static
@@ -79,7 +79,9 @@ func New(opt Options) (*Site, error) {
 	if err := s.readReference(); err != nil {
 		return nil, fmt.Errorf("docs: the OpenAPI document: %w", err)
 	}
-	s.readCodes()
+	if err := s.readCodes(); err != nil {
+		return nil, fmt.Errorf("docs: %w", err)
+	}
 	s.link()
 	if err := s.readStatic(); err != nil {
 		return nil, fmt.Errorf("docs: %w", err)
@@ -130,17 +132,18 @@ func titleOf(source []byte) string {
 }
 
 // readCodes makes the page of each error code.
-func (s *Site) readCodes() {
+func (s *Site) readCodes() error {
 	sec := &section{Title: "Error codes", Fold: true}
 	for _, code := range tallygate.Codes() {
 		f := code.Facts()
 		source, err := sources.ReadFile("errors/" + f.Name + ".md")
 		if err != nil {
-			source = fmt.Appendf(nil, "# %s\n\n%s.\n", f.Name, f.Remedy)
+			return err
 		}
 		sec.Pages = append(sec.Pages, &page{Path: "/docs/errors/" + f.Name, Title: f.Name, Description: f.Message + ".", Section: sec, source: source, Code: &f})
 	}
 	s.sections = append(s.sections, sec)
+	return nil
 }
 
 // readReference makes the pages of the API's reference: an overview, and one for each group of routes.

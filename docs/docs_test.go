@@ -398,3 +398,86 @@ func TestFieldsAreExplained(t *testing.T) {
 		t.Errorf("%s", b.String())
 	}
 }
+
+func TestEveryRouteHasASampleInEachLanguage(t *testing.T) {
+	r, err := readReference(described(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range r.groups {
+		for _, o := range g.Operations {
+			if o.ID != "getOpenAPI" && (methods[o.ID] == "" || tellings[o.Answer.schema].name == "") {
+				t.Errorf("%s: no SDK's method, or nothing to print of %q, is known", o.ID, o.Answer.schema)
+			}
+			if len(o.Samples) != len(sampleLanguages) {
+				t.Errorf("%s has %d samples", o.ID, len(o.Samples))
+			}
+			for _, s := range o.Samples {
+				if s.Code == "" || !strings.HasSuffix(s.Code, "\n") {
+					t.Errorf("%s in %s: %q", o.ID, s.Language, s.Code)
+				}
+				if s.Language == "go" && !strings.Contains(s.Code, "\tr") {
+					t.Errorf("%s: the formatter did not understand\n%s", o.ID, s.Code)
+				}
+			}
+		}
+	}
+}
+
+func TestSamplesSayTheSameInTheirLanguages(t *testing.T) {
+	samples, err := Samples(described(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"sh": `curl "$TALLYGATE_URL/v1/worker/jobs/job_01kg9ys7g0m4q8w2r6t0y4c8d2/heartbeat" \
+  --header "Authorization: Bearer $TALLYGATE_KEY" \
+  --header "Content-Type: application/json" \
+  --data '{
+    "token": "1-abc",
+    "progress": 0.4,
+    "logs": ["page 4 of 10"]
+  }'
+`,
+		"go": `client, err := tallygate.New() // TALLYGATE_URL, TALLYGATE_KEY
+if err != nil {
+	return err
+}
+beat, err := client.Worker.Heartbeat(ctx, "job_01kg9ys7g0m4q8w2r6t0y4c8d2", tallygate.Heartbeat{
+	Token:    "1-abc",
+	Progress: new(0.4),
+	Logs:     []string{"page 4 of 10"},
+})
+if err != nil {
+	return err
+}
+fmt.Println(beat.CancelRequested)
+`,
+		"python": `from tallygate import Tallygate
+
+client = Tallygate()  # TALLYGATE_URL, TALLYGATE_KEY
+beat = client.worker.heartbeat(
+    "job_01kg9ys7g0m4q8w2r6t0y4c8d2",
+    token="1-abc",
+    progress=0.4,
+    logs=["page 4 of 10"],
+)
+print(beat.cancel_requested)
+`,
+		"ts": `import { Tallygate } from "tallygate";
+
+const client = new Tallygate(); // TALLYGATE_URL, TALLYGATE_KEY
+const beat = await client.worker.heartbeat("job_01kg9ys7g0m4q8w2r6t0y4c8d2", {
+  token: "1-abc",
+  progress: 0.4,
+  logs: ["page 4 of 10"],
+});
+console.log(beat.cancel_requested);
+`,
+	}
+	for _, s := range samples {
+		if s.Operation == "heartbeatJob" && s.Code != want[s.Language] {
+			t.Errorf("%s:\n%s\nwant\n%s", s.Language, s.Code, want[s.Language])
+		}
+	}
+}

@@ -42,6 +42,7 @@ type operation struct {
 	Samples     []Sample
 
 	parameters []parameter
+	reference  *reference
 }
 
 // parameter is what a request bears beside its body.
@@ -59,6 +60,7 @@ type body struct {
 	Examples    []example
 
 	schema string // the name of its schema
+	node   *node  // its schema
 }
 
 // example is a body as it may be.
@@ -119,7 +121,7 @@ const needs = "Needs the permission `"
 func (r *reference) operation(method, path string, op *node) (*operation, error) {
 	o := &operation{
 		ID: op.text("operationId"), Method: method, Path: path, Summary: op.text("summary"),
-		Permission: op.text("x-permission"), Cost: op.text("x-cost"),
+		Permission: op.text("x-permission"), Cost: op.text("x-cost"), reference: r,
 	}
 	o.Description = strings.TrimSpace(op.text("description"))
 	if before, sentence, ok := strings.Cut(o.Description, needs); ok {
@@ -164,10 +166,10 @@ func (r *reference) body(n *node) *body {
 		return nil
 	}
 	media := content.values[0]
-	b := &body{Description: n.text("description"), schema: refName(media.get("schema"))}
+	b := &body{Description: n.text("description"), schema: refName(media.get("schema")), node: media.get("schema")}
 	f := r.field("", media.get("schema"), nil)
 	if data := media.get("schema", "x-event-data"); data != nil { // of each event in a stream
-		f = r.field("", data, nil)
+		f, b.schema = r.field("", data, nil), refName(data)
 		f.Type = "event stream"
 	}
 	b.Type, b.Fields = f.Type, f.Fields

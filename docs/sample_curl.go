@@ -24,12 +24,10 @@ func curlSample(o *operation) string {
 		}
 	}
 	if input != nil {
-		parts = append(parts, `--header "Content-Type: application/json"`, `--data `+shellQuoted(input.format("  ", 48)))
+		parts = append(parts, `--header "Content-Type: application/json"`, `--data `+shellQuoted(input.format("  ", "--data ", sampleWidth)))
 	}
 	return strings.Join(parts, " \\\n  ") + "\n"
 }
-
-const idempotencyKey = "Idempotency-Key"
 
 // shellQuoted is the text as one word of a shell.
 func shellQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

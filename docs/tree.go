@@ -117,32 +117,31 @@ func (n *node) texts() (all []string) {
 	return all
 }
 
-// json is the value as text on one line where it is short, else indented.
-func (n *node) json() string { return n.format("", 64) }
+// json is the value as text, on one line where it is short, else indented.
+func (n *node) json() string { return n.format("", "", jsonWidth) }
 
-func (n *node) format(indent string, width int) string {
-	if line := n.line(); len(line) <= width || n.kind == scalarNode {
+const jsonWidth = 64
+
+// format breaks what does not fit into the width after the indent and what stands before it on its line.
+func (n *node) format(indent, before string, width int) string {
+	line := n.line()
+	if len(n.values) == 0 || len(indent)+len(before)+len(line) <= width {
 		return line
 	}
-	var b strings.Builder
 	within := indent + "  "
+	var parts []string
 	for i, value := range n.values {
-		if i > 0 {
-			b.WriteString(",")
-		}
-		b.WriteString("\n" + within)
-		room := width - len(within)
+		name := ""
 		if n.kind == objectNode {
-			name := quoted(n.names[i]) + ": "
-			b.WriteString(name)
-			room -= len(name)
+			name = quoted(n.names[i]) + ": "
 		}
-		b.WriteString(value.format(within, room))
+		parts = append(parts, within+name+value.format(within, name, width))
 	}
+	text := "\n" + strings.Join(parts, ",\n") + "\n" + indent
 	if n.kind == objectNode {
-		return "{" + b.String() + "\n" + indent + "}"
+		return "{" + text + "}"
 	}
-	return "[" + b.String() + "\n" + indent + "]"
+	return "[" + text + "]"
 }
 
 func (n *node) line() string {

@@ -63,6 +63,9 @@ go test -C e2e -count=1 -timeout 20m -v ./... | grep -vE '^=== (RUN|PAUSE|CONT|N
 step "what the documentation shows"
 ./scripts/snippets.sh
 
+step "the samples of the reference"
+./scripts/samples.sh
+
 step "the documentation in a browser"
 ./scripts/browser.sh
 

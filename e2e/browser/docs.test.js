@@ -177,6 +177,24 @@ test("the reference is found by a route, explains it and leads to its errors", a
   await r.done();
 });
 
+test("the language of samples is the reader's choice, in all of them, and is kept", async () => {
+  const r = await reader();
+  await r.open("/docs/api/jobs");
+  const panels = (name) => r.page.locator(`.panel[data-tab="${name}"]:visible`).count();
+  const routes = await r.page.locator("section.operation").count();
+  assert.equal(await panels("curl"), routes);
+  const list = r.page.locator("[role=tablist]").first();
+  await list.getByRole("tab", { name: "Python" }).click();
+  assert.deepEqual([await panels("python"), await panels("curl")], [routes, 0]);
+  assert.equal(await list.getByRole("tab", { name: "Python" }).getAttribute("aria-selected"), "true");
+  await r.page.keyboard.press("ArrowRight");
+  assert.equal(await panels("typescript"), routes);
+  assert.equal(await list.getByRole("tab", { name: "TypeScript" }).evaluate((tab) => tab === document.activeElement), true);
+  await r.open("/docs/api/clients");
+  assert.equal(await panels("typescript"), await r.page.locator("section.operation").count());
+  await r.done();
+});
+
 test("dark mode is the reader's choice, and is kept", async () => {
   const r = await reader();
   await r.open("/docs");
@@ -226,6 +244,10 @@ test("without scripts everything can be read", async () => {
   assert.ok(await r.page.locator("article pre").first().isVisible());
   assert.ok(!(await r.page.locator(".copy").first().isVisible()));
   assert.ok(!(await r.page.locator("button.theme").isVisible()));
+  await r.open("/docs/api/audit");
+  for (const name of ["curl", "go", "python", "typescript"]) assert.ok(await r.page.locator(`.panel[data-tab="${name}"]`).isVisible(), name);
+  assert.ok(!(await r.page.locator("[role=tablist]").isVisible()));
+  await r.open("/docs/jobs");
   await r.page.locator('nav.pages a[href="/docs/keys"]').click();
   await r.page.waitForURL("**/docs/keys");
   await r.done();
