@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # The TypeScript SDK: check, replay the cases, test against the real server, then pack it and use it under Node, Deno, Bun
-# and in Chromium. Needs Node; installs Chromium where it is missing.
+# and in Chromium. Needs Node; installs Chromium and openssl where they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v chromium >/dev/null; then
+missing=()
+for program in chromium openssl; do command -v $program >/dev/null || missing+=($program); done
+test ${#missing[@]} = 0 || {
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
-fi
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
 test -x bin/tallygate || make build
 
 cd sdk/typescript

@@ -12,8 +12,9 @@ import {
 	symlinkSync,
 	writeFileSync,
 } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type Server as HttpServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -43,9 +44,10 @@ before(async () => {
 	run("npm", ["install", "--offline", "--no-audit", "--no-fund", join(app, packed?.filename as string)], app);
 	const installed = readdirSync(join(app, "node_modules")).filter((name) => !name.startsWith("."));
 	assert.deepEqual(installed, ["tallygate"]);
-	for (const file of ["job.js", "main.js", "page.js", "types.ts", "verify.js"]) {
+	for (const file of ["job.js", "main.js", "page.js", "transport.js", "types.ts", "verify.js"]) {
 		copyFileSync(join(checks, file), join(app, file));
 	}
+	symlinkSync(join(checks, "node_modules", "undici"), join(app, "node_modules", "undici"));
 	page = await pageServer();
 	server = await Server.start("--allowed-origins", page.origin);
 });
@@ -152,17 +154,63 @@ async function pageServer(): Promise<typeof page> {
 			response.setHeader("Content-Type", "text/html").end('<script type="module" src="page.bundle.js"></script>');
 		}
 	});
-	serving.listen(0, "127.0.0.1");
-	await once(serving, "listening");
-	const { port } = serving.address() as AddressInfo;
 	return {
-		origin: `http://127.0.0.1:${port}`,
+		origin: `http://${await listening(serving)}`,
 		said,
 		close: () => {
 			serving.close();
 			serving.closeAllConnections();
 		},
 	};
+}
+
+test("calls go through a proxy where fetch does", async () => {
+	const reached: string[] = [];
+	const proxy = createServer();
+	proxy.on("connect", (request, socket: Socket) => {
+		reached.push(request.url as string);
+		const { hostname, port } = new URL(`http://${request.url}`);
+		const onward = connect(Number(port), hostname, () => {
+			socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+			onward.pipe(socket).pipe(onward);
+		});
+	});
+	const address = await listening(proxy);
+	try {
+		assert.equal(await output(process.execPath, ["transport.js", "proxy", server.url, `http://${address}`]), "ok\n");
+		assert.deepEqual(reached, [server.url.replace("http://", "")]);
+	} finally {
+		proxy.close();
+		proxy.closeAllConnections();
+	}
+});
+
+test("a certificate that is not trusted is not tried again, and one's own authority is trusted", async () => {
+	const names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+	const fresh = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.pem"];
+	execFileSync("openssl", ["req", "-x509", ...fresh, "-out", "cert.pem", "-days", "1", ...names], {
+		cwd: app,
+		stdio: "ignore",
+	});
+	const [key, cert] = [readFileSync(join(app, "key.pem")), readFileSync(join(app, "cert.pem"), "utf8")];
+	const secure = createSecureServer({ key, cert }, (_, response) => response.end('{"status":"ok"}'));
+	const url = `https://${await listening(secure)}`;
+	try {
+		assert.equal(await output(process.execPath, ["transport.js", "authority", url, cert]), "ok\n");
+		for (const [name, [command, ...given]] of Object.entries(runtimes)) {
+			const said = await output(command, [...given, "transport.js", "none", url]);
+			assert.match(said, /^true 1 cannot reach https:.*certificate/i, name);
+		}
+	} finally {
+		secure.close();
+		secure.closeAllConnections();
+	}
+});
+
+async function listening(listener: HttpServer): Promise<string> {
+	listener.listen(0, "127.0.0.1");
+	await once(listener, "listening");
+	return `127.0.0.1:${(listener.address() as AddressInfo).port}`;
 }
 
 test("verifying webhooks alone leaves the client out of a bundle", () => {
@@ -192,11 +240,15 @@ for (const [compiler, command] of Object.entries(compilers)) {
 			const folder = join(app, `types ${compiler} ${platform}`.replace(/\W/g, "-"));
 			mkdirSync(join(folder, "node_modules"), { recursive: true });
 			symlinkSync(join(app, "node_modules", "tallygate"), join(folder, "node_modules", "tallygate"));
-			for (const types of ["@types", "undici-types"]) {
+			for (const types of ["@types", "undici", "undici-types"]) {
 				symlinkSync(join(checks, "node_modules", types), join(folder, "node_modules", types));
 			}
 			writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
 			copyFileSync(join(app, "types.ts"), join(folder, "types.ts"));
+			const files = ["types.ts"];
+			if (platform.startsWith("Node")) {
+				files.push(...readme(folder));
+			}
 			const compilerOptions = {
 				...options,
 				target: "ES2022",
@@ -206,7 +258,7 @@ for (const [compiler, command] of Object.entries(compilers)) {
 				noEmit: true,
 				preserveSymlinks: true,
 			};
-			writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["types.ts"] }));
+			writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
 			try {
 				execFileSync(command, ["-p", folder], { encoding: "utf8" });
 			} catch (error) {
@@ -214,4 +266,15 @@ for (const [compiler, command] of Object.entries(compilers)) {
 			}
 		});
 	}
+}
+
+/** Writes the programs of README.md into a folder, and returns their names. */
+function readme(folder: string): string[] {
+	const text = readFileSync(join(root, "README.md"), "utf8");
+	const programs = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, program]) => program as string);
+	assert.ok(programs.length > 5);
+	return programs.map((program, n) => {
+		writeFileSync(join(folder, `readme-${n}.ts`), program);
+		return `readme-${n}.ts`;
+	});
 }
