@@ -74,7 +74,66 @@ worker_typescript() {
 	cd "$root"
 }
 
-for example in "${@:-worker_typescript}"; do
+worker_go() {
+	go build -o "$place/worker-go" ./examples/worker-go
+	tallygate job-type apply examples/worker-go/job-type.yaml
+	begin worker-go.log env TALLYGATE_KEY="$worker_key" "$place/worker-go" -concurrency 2
+	local worker=$!
+	{
+		echo city,height
+		for i in {1..25000}; do echo "city $((i % 7)),$i"; done
+	} | gzip >"$place/cities.csv.gz"
+	printf '{"data":"%s"}' "$(base64 -w0 "$place/cities.csv.gz")" >"$place/cities.json"
+	TALLYGATE_KEY=$client_key bin/tallygate job submit csv.profile --input @"$place/cities.json" --wait --json >"$place/profile.json" 2>"$place/profile.log"
+	grep -x '20000 rows' "$place/profile.log" # the worker's lines come through
+	node -e 'const assert = require("node:assert/strict"), job = JSON.parse(require("node:fs").readFileSync(process.argv[1]));
+		const [city, height] = job.result.columns;
+		assert.equal(job.result.rows, 25000);
+		assert.deepEqual([city.kind, city.distinct], ["text", 7]);
+		assert.deepEqual([height.kind, height.min, height.max, height.mean, height.stddev], ["number", 1, 25000, 12500.5, 7217.02270099]);
+		assert.deepEqual([job.receipt.units, job.receipt.charged], [{ kilorow: 25 }, "0.0135"]);' "$place/profile.json"
+	kill -TERM "$worker" && wait "$worker"
+}
+
+upstream_go() {
+	go build -o "$place/upstream-go" ./examples/upstream-go
+	begin upstream-go.log env UPSTREAM_SECRET=whsec_aSBhbSBub3QgYSBzZWNyZXQ= "$place/upstream-go" -listen 127.0.0.1:0
+	local upstream=$! address
+	address=$(says upstream-go.log 'listening on http')
+	sed "s|http://127.0.0.1:9000|${address##* }|" examples/upstream-go/job-type.yaml >"$place/palette.yaml"
+	tallygate job-type apply "$place/palette.yaml"
+	# A GIF of two pixels, black and white.
+	printf '{"image":"R0lGODlhAgABAIAAAAAAAP///ywAAAAAAgABAAACAkQKADs=","colors":2}' >"$place/picture.json"
+	TALLYGATE_KEY=$client_key bin/tallygate job submit image.palette --input @"$place/picture.json" --wait --json >"$place/palette.json"
+	node -e 'const assert = require("node:assert/strict"), job = JSON.parse(require("node:fs").readFileSync(process.argv[1]));
+		assert.deepEqual([job.result.format, job.result.width, job.result.height], ["gif", 2, 1]);
+		assert.deepEqual(job.result.colors, [{ color: "#000000", share: 0.5 }, { color: "#ffffff", share: 0.5 }]);
+		assert.equal(job.receipt.charged, "0.0012");' "$place/palette.json"
+	test "$(curl -s -o "$place/unsigned" -w '%{http_code}' -d '{}' "${address##* }")" = 401 # whoever has not the secret
+	kill -TERM "$upstream" && wait "$upstream"
+}
+
+batch_submit() {
+	go build -o "$place/batch-submit" ./examples/batch-submit
+	go build -o "$place/worker-go" ./examples/worker-go
+	tallygate job-type apply examples/worker-go/job-type.yaml
+	begin batch-worker.log env TALLYGATE_KEY="$worker_key" "$place/worker-go" -concurrency 8
+	local worker=$! i
+	for i in {1..250}; do printf '{"data":"%s"}\n' "$(printf 'n\n%d\n' "$i" | base64)"; done >"$place/inputs.jsonl"
+	for i in 1 2; do # the second run finds the jobs of the first
+		TALLYGATE_KEY=$client_key "$place/batch-submit" -type csv.profile <"$place/inputs.jsonl" >"$place/results-$i.jsonl" 2>"$place/bar.log" || { cat "$place/bar.log"; exit 1; }
+		tail -n 1 "$place/bar.log"
+		grep -q '250 of 250, 0.375 USD$' "$place/bar.log"
+	done
+	cmp "$place/results-1.jsonl" "$place/results-2.jsonl"
+	node -e 'const assert = require("node:assert/strict"), lines = require("node:fs").readFileSync(process.argv[1], "utf8").trim().split("\n");
+		lines.forEach((line, i) => assert.equal(JSON.parse(line).result.columns[0].max, i + 1));' "$place/results-1.jsonl"
+	kill -TERM "$worker" && wait "$worker"
+}
+
+# Without names every example is run.
+test $# -gt 0 || set -- worker_typescript worker_go upstream_go batch_submit
+for example; do
 	printf '\n-- %s\n' "$example"
 	"$example"
 done
