@@ -167,6 +167,14 @@ func installNode(t *testing.T, dir string) {
 	}
 }
 
+// checkers look at a saved program without running it.
+var checkers = map[string]string{
+	"sh":     "bash -n",
+	"python": "python3 -m py_compile",
+	"js":     "node --check",
+	"go":     "go vet",
+}
+
 // settle makes the page's folder one in which the SDKs are installed, where the page saves programs that may use them.
 func (w *world) settle(p page) {
 	w.t.Helper()

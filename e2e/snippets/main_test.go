@@ -3,7 +3,7 @@
 //
 //	sh, python, js, ts, go    a program, run in the page's folder; sh blocks share one shell, so that what one of them
 //	                          sets the later blocks have. exit=N: it ends with that code
-//	… file=NAME               not run but saved as NAME, which a later block names
+//	… file=NAME               not run but saved as NAME; a program is looked at, anything else is named by a later block
 //	json                      parsed
 //	text                      what the program above it prints: its lines are among the program's, in order, with … for
 //	                          anything and runs of blanks taken as one

@@ -81,7 +81,7 @@ func check(t *testing.T, p page) {
 		if b.language == "yaml" && file == "" {
 			t.Errorf("%s: YAML names the file that it is saved as", b)
 		}
-		used := file == ""
+		used := file == "" || checkers[b.language] != ""
 		for _, later := range p.blocks[i+1:] {
 			used = used || later.runs() && strings.Contains(later.text, file)
 		}
@@ -117,6 +117,9 @@ func run(t *testing.T, p page, compiled func() (map[*block]string, error)) {
 			content := filepath.Join(out, fmt.Sprintf("%d.file", i))
 			write(t, content, text)
 			fmt.Fprintf(&script, "cp %s %s\n", content, b.args["file"])
+			if checker := checkers[b.language]; checker != "" { // it may be for the reader to run
+				fmt.Fprintf(&script, "echo %d >%s/at\n%s %s >%s 2>&1\n", i, out, checker, b.args["file"], said)
+			}
 		default:
 			fmt.Fprintf(&script, "echo %d >%s/at\n", i, out)
 			if b.language != "sh" {
