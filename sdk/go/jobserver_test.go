@@ -155,7 +155,7 @@ func (s *jobServer) reports(id string) []string {
 }
 
 func (s *jobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Date", time.Now().Add(s.skew).UTC().Format(http.TimeFormat))
+	s.date(w)
 	route, ok := strings.CutPrefix(r.URL.Path, "/v1/worker/")
 	body := map[string]json.RawMessage{}
 	raw, err := io.ReadAll(r.Body)
@@ -282,6 +282,11 @@ func (s *jobServer) give(most int) (given []map[string]any, more chan struct{}) 
 	return given, s.more
 }
 
+// date tells the server's time, as HTTP does when an answer begins.
+func (s *jobServer) date(w http.ResponseWriter) {
+	w.Header().Set("Date", time.Now().Add(s.skew).UTC().Format(http.TimeFormat))
+}
+
 func (s *jobServer) expiry() time.Time { return time.Now().Add(s.skew + 30*time.Second).UTC() }
 
 func (s *jobServer) lease(w http.ResponseWriter, r *http.Request, body map[string]json.RawMessage) {
@@ -297,6 +302,7 @@ func (s *jobServer) lease(w http.ResponseWriter, r *http.Request, body map[strin
 	for patient := !s.impatient; ; {
 		given, more := s.give(most)
 		if len(given) > 0 || !patient {
+			s.date(w)
 			json.NewEncoder(w).Encode(map[string]any{"leases": given})
 			return
 		}

@@ -168,7 +168,7 @@ func (r *workerRun) leaseAll(ctx context.Context) error {
 		var answer Answer
 		leased, err := r.api.Lease(ctx, LeaseRequest{Types: r.types, Max: free, Wait: Duration(leaseWait), Worker: r.name}, WithMaxAttempts(1), WithAnswer(&answer))
 		if err == nil {
-			r.start(leased.Leases, free, asked, answer.Header)
+			r.start(leased.Leases, free, answer.Header)
 		} else {
 			r.free(free)
 		}
@@ -219,14 +219,15 @@ func (r *workerRun) free(n int) {
 
 // start begins the leased jobs in the places that were taken for them, and frees the others. While the worker drains it
 // gives them back.
-func (r *workerRun) start(leases []Lease, places int, asked time.Time, header http.Header) {
+func (r *workerRun) start(leases []Lease, places int, header http.Header) {
+	came := time.Now() // not when they were asked for: the server may have waited for them longer than they last
 	if len(leases) > places {
 		r.log.Error("the server gave more leases than were asked for", "leases", len(leases), "places", places)
 		leases = leases[:places] // the others end by themselves
 	}
 	r.free(places - len(leases))
 	for _, l := range leases {
-		h := &holding{lease: l, task: newTask(l), settled: make(chan struct{}), deadline: asked.Add(leaseTime(l.ExpiresAt, asked, header))}
+		h := &holding{lease: l, task: newTask(l), settled: make(chan struct{}), deadline: came.Add(leaseTime(l.ExpiresAt, came, header))}
 		h.lost, h.lose = context.WithCancel(r.calls)
 		r.held.Add(1)
 		if r.draining.Err() != nil {
@@ -445,7 +446,6 @@ func (r *workerRun) settle(batch []*parcel) {
 		if r.draining.Err() == nil {
 			request.Lease = &LeaseRequest{Types: r.types, Max: len(batch), Worker: r.name}
 		}
-		asked := time.Now()
 		var answer Answer
 		results, err := r.api.Report(r.calls, request, WithMaxAttempts(1), WithAnswer(&answer))
 		switch {
@@ -454,7 +454,7 @@ func (r *workerRun) settle(batch []*parcel) {
 			if request.Lease == nil {
 				r.free(len(batch) - len(refused))
 			} else {
-				r.again(results.Leases, len(batch)-len(refused), asked, answer.Header)
+				r.again(results.Leases, len(batch)-len(refused), answer.Header)
 			}
 			for _, p := range refused {
 				p.refusals++
@@ -491,14 +491,14 @@ func (r *workerRun) settle(batch []*parcel) {
 }
 
 // again starts the jobs that came with the answer to reports. They outlast the drain's beginning by being given back.
-func (r *workerRun) again(leases []Lease, places int, asked time.Time, header http.Header) {
+func (r *workerRun) again(leases []Lease, places int, header http.Header) {
 	if len(leases) > places { // places of reports that are made once more
 		for _, l := range leases[places:] {
 			_, _ = r.api.Release(r.calls, l.Job.ID, Giveback{Token: l.Token}) // else the lease ends by itself
 		}
 		leases = leases[:places]
 	}
-	r.start(leases, places, asked, header)
+	r.start(leases, places, header)
 }
 
 // settled ends what was reported, and returns the reports that are to be made once more.

@@ -147,6 +147,30 @@ func TestHeartbeatsComeAtAThirdOfTheLease(t *testing.T) {
 	}
 }
 
+// TestALeaseThatWasLongInComingIsNotLost has the job come when the server has waited for it nearly as long as a lease lasts.
+func TestALeaseThatWasLongInComingIsNotLost(t *testing.T) {
+	inBubble(t, func(ctx context.Context, _ *Task) (any, error) {
+		return "done", sleep(ctx, 5*time.Second)
+	}, func(t *testing.T, jobs *jobServer, worker *Worker) {
+		stopped := start(t, worker)
+		if err := sleep(t.Context(), leaseWait-500*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		jobs.add("job_1", `{}`)
+		until := time.NewTimer(time.Minute)
+		defer until.Stop()
+		select {
+		case <-jobs.settled:
+		case <-until.C:
+			t.Error("the job is not reported")
+		}
+		stopped()
+		if n := len(jobs.calls("lease")); n > 2 {
+			t.Errorf("%d calls for leases", n)
+		}
+	})
+}
+
 func TestProgressAndLinesGoOutOnceASecond(t *testing.T) {
 	inBubble(t, func(ctx context.Context, task *Task) (any, error) {
 		task.Progress(0.25)
