@@ -72,6 +72,9 @@ step "the documentation in a browser"
 step "fuzz, briefly"
 make fuzz
 
+step "the Go SDK, from a project of its own"
+./scripts/sdk-go.sh
+
 step "the TypeScript SDK"
 ./scripts/sdk-typescript.sh
 
