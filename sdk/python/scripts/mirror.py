@@ -57,6 +57,7 @@ def mirrored(text: str) -> str:
         ("        self._cancellation = cancellation\n", ""),
         ("session.world, cancellation)", "session.world)"),
         ("self._options.session(), None)", "self._options.session())"),
+        ("made._bind(session, None)", "made._bind(session)"),
         ("tallygate.Worker`", "tallygate.AsyncWorker`"),
     ]:
         text = text.replace(this, that)

@@ -1,13 +1,34 @@
-"""Prints a line for each case, from which the table of cases and SDKs is made."""
+"""What tests share: a real server; and a line for each case, from which the table of cases and SDKs is made."""
 
 from __future__ import annotations
 
 import os
-from typing import Dict
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
+from live import Server, World, serve
+
 _ended: Dict[str, bool] = {}
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from serve(tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture
+def world(server: Server) -> Iterator[Callable[..., World]]:
+    """Makes job types and clients."""
+    made: List[World] = []
+
+    def make(**definition: Any) -> World:
+        made.append(World(server, **definition))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -13,6 +13,7 @@ from ._world import Cancellation
 from .errors import (
     APIError,
     ApiKeyNotFoundError,
+    AttemptCancelledError,
     AttemptTimeoutError,
     AuthenticationFailedError,
     AuthorizationFailedError,
@@ -44,6 +45,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .models import Event, Job, Page
+from .worker import AsyncWorker, Attempt, FinalError, RetryLater, Worker
 
 __all__ = [
     "APIError",
@@ -51,6 +53,9 @@ __all__ = [
     "ApiKeyNotFoundError",
     "AsyncPages",
     "AsyncTallygate",
+    "AsyncWorker",
+    "Attempt",
+    "AttemptCancelledError",
     "AttemptTimeoutError",
     "AuthenticationFailedError",
     "AuthorizationFailedError",
@@ -62,6 +67,7 @@ __all__ = [
     "Event",
     "ExpiredApiKeyError",
     "ExternalServiceError",
+    "FinalError",
     "InsufficientBalanceError",
     "InsufficientPermissionsError",
     "InternalError",
@@ -81,6 +87,7 @@ __all__ = [
     "RequestInfo",
     "ResourceNotFoundError",
     "RetryInfo",
+    "RetryLater",
     "RevokedApiKeyError",
     "ServiceUnavailableError",
     "SuspendedAccountError",
@@ -88,6 +95,7 @@ __all__ = [
     "TallygateError",
     "UnexpectedAnswerError",
     "WaitTimeoutError",
+    "Worker",
     "__version__",
     "errors",
     "inputs",

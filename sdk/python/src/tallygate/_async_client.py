@@ -61,6 +61,8 @@ class AsyncTallygate:
     its own made with ``proxy``, ``verify`` and ``cert`` as httpx takes them. An object belongs to one event loop.
     """
 
+    _shares = False  # the connections of another object, which closes them
+
     def __init__(
         self,
         url: Optional[str] = None,
@@ -83,7 +85,7 @@ class AsyncTallygate:
             url, key, timeout, deadline, max_attempts, retry_budget, on_request, on_answer, on_retry,
             proxy, verify, cert, _world,
         )  # fmt: skip
-        self._own_http = http_client is None
+        self._http_given = http_client is not None
         self._http = httpx.AsyncClient(**self._options.http()) if http_client is None else http_client
         self._bind(self._options.session())
 
@@ -99,6 +101,15 @@ class AsyncTallygate:
         self.audit = AsyncAudit(self)
         self.worker = AsyncWorkerRoutes(self)
 
+    @classmethod
+    def _beside(cls, options: Options, session: _core.Session, http: Optional[httpx.AsyncClient]) -> AsyncTallygate:
+        """A client over connections of its own that shares all else with another."""
+        made = cls.__new__(cls)
+        made._options, made._http_given = options, http is not None
+        made._http = httpx.AsyncClient(**options.http()) if http is None else http
+        made._bind(session)
+        return made
+
     def with_options(
         self,
         *,
@@ -109,14 +120,15 @@ class AsyncTallygate:
         """The same client, connections and retry budget included, with other settings for the calls made through what
         is returned: ``client.with_options(deadline=5).jobs.get(id)``."""
         other = type(self).__new__(type(self))
-        other._options, other._own_http, other._http = self._options, False, self._http
+        other._options, other._http, other._http_given = self._options, self._http, self._http_given
+        other._shares = True
         session = self._options.narrowed(self._session, timeout, deadline, max_attempts)
         other._bind(session)
         return other
 
     async def close(self) -> None:
         """Closes the connections, unless they are those of a client that the caller gave."""
-        if self._own_http:
+        if not self._http_given and not self._shares:
             await self._http.aclose()
 
     async def __aenter__(self) -> AsyncTallygate:

@@ -62,6 +62,8 @@ class Tallygate:
     its own made with ``proxy``, ``verify`` and ``cert`` as httpx takes them. An object may be used by many threads.
     """
 
+    _shares = False  # the connections of another object, which closes them
+
     def __init__(
         self,
         url: Optional[str] = None,
@@ -84,7 +86,7 @@ class Tallygate:
             url, key, timeout, deadline, max_attempts, retry_budget, on_request, on_answer, on_retry,
             proxy, verify, cert, _world,
         )  # fmt: skip
-        self._own_http = http_client is None
+        self._http_given = http_client is not None
         self._http = httpx.Client(**self._options.http()) if http_client is None else http_client
         self._bind(self._options.session(), None)
 
@@ -101,6 +103,15 @@ class Tallygate:
         self.audit = Audit(self)
         self.worker = WorkerRoutes(self)
 
+    @classmethod
+    def _beside(cls, options: Options, session: _core.Session, http: Optional[httpx.Client]) -> Tallygate:
+        """A client over connections of its own that shares all else with another."""
+        made = cls.__new__(cls)
+        made._options, made._http_given = options, http is not None
+        made._http = httpx.Client(**options.http()) if http is None else http
+        made._bind(session, None)
+        return made
+
     def with_options(
         self,
         *,
@@ -112,14 +123,15 @@ class Tallygate:
         """The same client, connections and retry budget included, with other settings for the calls made through what
         is returned: ``client.with_options(deadline=5).jobs.get(id)``."""
         other = type(self).__new__(type(self))
-        other._options, other._own_http, other._http = self._options, False, self._http
+        other._options, other._http, other._http_given = self._options, self._http, self._http_given
+        other._shares = True
         session = self._options.narrowed(self._session, timeout, deadline, max_attempts)
         other._bind(session, cancellation or self._cancellation)
         return other
 
     def close(self) -> None:
         """Closes the connections, unless they are those of a client that the caller gave."""
-        if self._own_http:
+        if not self._http_given and not self._shares:
             self._http.close()
 
     def __enter__(self) -> Tallygate:

@@ -233,6 +233,10 @@ class JobCancelledError(TallygateError):
         self.job = job
 
 
+class AttemptCancelledError(TallygateError):
+    """Raised in a worker's handler by :meth:`tallygate.Attempt.check`: nobody waits for what it does any more."""
+
+
 class InvalidWebhookError(TallygateError):
     """The signature, the timestamp or a header of a webhook is not what it should be: do not trust it."""
 
