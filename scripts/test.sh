@@ -78,6 +78,9 @@ step "the Go SDK, from a project of its own"
 step "the TypeScript SDK"
 ./scripts/sdk-typescript.sh
 
+step "the Python SDK"
+./scripts/sdk-python.sh
+
 step "the examples"
 ./scripts/examples.sh
 

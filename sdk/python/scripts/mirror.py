@@ -38,7 +38,7 @@ def mirrored(text: str) -> str:
     text = re.sub(rf"(?<![\w.])({'|'.join(CLASSES)})(?!\w)", r"Async\1", text)
     for this, that in [
         ("Iterator[", "AsyncIterator["),
-        ("Generic, Iterator, List", "AsyncIterator, Generic, List"),
+        ("Dict, Generic, Iterator, List", "AsyncIterator, Dict, Generic, List"),
         ("__iter__", "__aiter__"),
         ("[*self]", "[item async for item in self]"),
         ("def all(", "async def all("),

@@ -244,6 +244,7 @@ METHODS: Dict[str, str] = {
     "releaseJob": "worker.release",
     "getHealth": "health",
     "getReadiness": "ready",
+    "getOpenAPI": "openapi",
     "wait": "jobs.wait",
     "run": "run",
     "events": "jobs.events",
@@ -268,7 +269,7 @@ def _arguments(operation: str, given: Json, options: Json, told: List[float]) ->
         arguments.update(cast(Json, body))
     if "from" in arguments:
         arguments["from_"] = arguments.pop("from")
-    if operation == "wait" and arguments.pop("progress", None):
+    if operation in ("wait", "run") and arguments.pop("progress", None):
         arguments["on_progress"] = told.append
     if "idempotency_key" in options:
         arguments["idempotency_key"] = options["idempotency_key"]

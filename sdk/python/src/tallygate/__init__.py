@@ -44,7 +44,7 @@ from .errors import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
-from .models import Event, Job, Page
+from .models import Job, JobEvent, Page
 from .worker import AsyncWorker, Attempt, FinalError, RetryLater, Worker
 
 __all__ = [
@@ -64,7 +64,6 @@ __all__ = [
     "ClientNotFoundError",
     "ConnectionFailedError",
     "DatabaseError",
-    "Event",
     "ExpiredApiKeyError",
     "ExternalServiceError",
     "FinalError",
@@ -78,6 +77,7 @@ __all__ = [
     "InvalidWebhookError",
     "Job",
     "JobCancelledError",
+    "JobEvent",
     "JobNotFoundError",
     "MissingParameterError",
     "Page",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, AsyncIterator, Generic, List, Mapping, Optional, Sequence, Type, TypeVar, Union
+from typing import Any, AsyncIterator, Dict, Generic, List, Mapping, Optional, Sequence, Type, TypeVar, Union
 
 import httpx
 
@@ -11,7 +11,7 @@ from . import _core, _routes
 from ._drive import AsyncDriver
 from ._hooks import AnswerInfo, Hook, RequestInfo, RetryInfo
 from ._options import UNSET, Options, Unset
-from ._values import SECOND, Day, Duration, Moment, Money, nanoseconds
+from ._values import Day, Duration, Moment, Money, nanoseconds
 from ._world import World
 from .inputs import (
     ClientLimitsInput,
@@ -25,25 +25,26 @@ from .inputs import (
 )
 from .models import (
     ApiKey,
+    ApiKeyCreated,
+    AuditRecord,
     Client,
-    DeletedJobType,
     Entry,
     ErrorRates,
-    Event,
     Health,
     Heartbeat,
     Job,
-    JobBatch,
+    JobBatchAccepted,
+    JobEvent,
     JobType,
+    JobTypeDeleted,
     Leases,
     M,
-    NewApiKey,
     Page,
     Quote,
     Readiness,
     Reported,
-    ReportResult,
-    UsageList,
+    ReportResults,
+    Usage,
 )
 
 T = TypeVar("T")
@@ -181,7 +182,7 @@ class AsyncTallygate:
         submission = _routes.submission(type, input, priority, run_at, time_limit, max_cost, metadata)
         waiting = self._waiting(timeout, cancel_on_timeout, on_progress, on_log)
         return await self._driver.run(
-            _core.run(waiting, lambda wait: _routes.submit_job(submission, f"{wait // SECOND}s", idempotency_key))
+            _core.run(waiting, lambda wait: _routes.submit_and_poll(submission, wait, idempotency_key))
         )
 
     async def health(self) -> Health:
@@ -191,6 +192,10 @@ class AsyncTallygate:
     async def ready(self) -> Readiness:
         """Whether the server takes requests; raises ServiceUnavailableError where it does not. Needs no key."""
         return await self._do(_routes.get_readiness())
+
+    async def openapi(self) -> Dict[str, Any]:
+        """The server's description of its API, a document of OpenAPI 3.1. Needs no key."""
+        return await self._do(_routes.get_openapi())
 
 
 class AsyncPages(Generic[M]):
@@ -241,7 +246,9 @@ class AsyncJobs(_Routes):
         submission = _routes.submission(type, input, priority, run_at, time_limit, max_cost, metadata)
         return await self._client._do(_routes.submit_job(submission, wait, idempotency_key))
 
-    async def submit_batch(self, jobs: Sequence[Submission], *, idempotency_key: Optional[str] = None) -> JobBatch:
+    async def submit_batch(
+        self, jobs: Sequence[Submission], *, idempotency_key: Optional[str] = None
+    ) -> JobBatchAccepted:
         """Submits up to 1,000 jobs, all or none."""
         return await self._client._do(_routes.submit_job_batch(jobs, idempotency_key))
 
@@ -269,7 +276,7 @@ class AsyncJobs(_Routes):
         """The result of a job that has succeeded; raises the error of one that failed."""
         return await self._client._do(_routes.get_job_result(id))
 
-    def events(self, id: str, *, last_event_id: Optional[str] = None) -> AsyncIterator[Event]:
+    def events(self, id: str, *, last_event_id: Optional[str] = None) -> AsyncIterator[JobEvent]:
         """What happens to a job, up to its end. A stream that breaks off is opened again where it was."""
         call = _routes.stream_job_events(id)
         return self._client._driver.iterate(_core.events(self._client._session, call, last_event_id))
@@ -352,7 +359,7 @@ class AsyncJobTypes(_Routes):
             )
         )
 
-    async def delete(self, name: str) -> DeletedJobType:
+    async def delete(self, name: str) -> JobTypeDeleted:
         """Deletes a job type that no job lives of. For operators."""
         return await self._client._do(_routes.delete_job_type(name))
 
@@ -387,7 +394,7 @@ class AsyncAccount(_Routes):
         """The ledger, newest first."""
         return AsyncPages(self._client, _routes.list_entries(None, limit, cursor))
 
-    async def usage(self, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> UsageList:
+    async def usage(self, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> Usage:
         """Use by day and job type, from a day up to, and without, another; by default the last 30 days."""
         return await self._client._do(_routes.get_usage(None, from_, to))
 
@@ -412,7 +419,7 @@ class AsyncApiKeys(_Routes):
         allowed_cidrs: Optional[Sequence[str]] = None,
         limits: Optional[RateLimitInput] = None,
         idempotency_key: Optional[str] = None,
-    ) -> NewApiKey:
+    ) -> ApiKeyCreated:
         """Creates a key that may do no more than the caller's. Its text is shown in this answer alone."""
         return await self._client._do(
             _routes.create_api_key(None, permissions, name, expires_at, allowed_cidrs, limits, idempotency_key)
@@ -428,7 +435,7 @@ class AsyncApiKeys(_Routes):
 
     async def rotate(
         self, id: str, *, overlap: Optional[Duration] = None, idempotency_key: Optional[str] = None
-    ) -> NewApiKey:
+    ) -> ApiKeyCreated:
         """A new key with the same rights; the old one lasts for the overlap, by default a day."""
         return await self._client._do(_routes.rotate_api_key(None, id, overlap, idempotency_key))
 
@@ -450,7 +457,7 @@ class AsyncClientApiKeys(_Routes):
         allowed_cidrs: Optional[Sequence[str]] = None,
         limits: Optional[RateLimitInput] = None,
         idempotency_key: Optional[str] = None,
-    ) -> NewApiKey:
+    ) -> ApiKeyCreated:
         """Creates a key of the client. Its text is shown in this answer alone."""
         return await self._client._do(
             _routes.create_api_key(client, permissions, name, expires_at, allowed_cidrs, limits, idempotency_key)
@@ -471,7 +478,7 @@ class AsyncClientApiKeys(_Routes):
         *,
         overlap: Optional[Duration] = None,
         idempotency_key: Optional[str] = None,
-    ) -> NewApiKey:
+    ) -> ApiKeyCreated:
         """A new key with the same rights; the old one lasts for the overlap, by default a day."""
         return await self._client._do(_routes.rotate_api_key(client, key, overlap, idempotency_key))
 
@@ -537,7 +544,7 @@ class AsyncClients(_Routes):
         """A client's ledger, newest first."""
         return AsyncPages(self._client, _routes.list_entries(id, limit, cursor))
 
-    async def usage(self, id: str, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> UsageList:
+    async def usage(self, id: str, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> Usage:
         """A client's use by day and job type, from a day up to, and without, another; by default the last 30 days."""
         return await self._client._do(_routes.get_usage(id, from_, to))
 
@@ -549,7 +556,7 @@ class AsyncClients(_Routes):
 class AsyncAudit(_Routes):
     """Who did what. For operators."""
 
-    def list(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> AsyncPages[Event]:
+    def list(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> AsyncPages[AuditRecord]:
         """What happened to clients, keys and job types, newest first."""
         return AsyncPages(self._client, _routes.list_audit_records(limit, cursor))
 
@@ -568,7 +575,7 @@ class AsyncWorkerRoutes(_Routes):
         """Takes up to ``max`` (1) jobs, waiting so long for the first."""
         return await self._client._do(_routes.lease_jobs(_routes.lease_request(types, max, wait, worker)))
 
-    async def report(self, reports: Sequence[Report], *, lease: Optional[LeaseRequest] = None) -> Reported:
+    async def report(self, reports: Sequence[Report], *, lease: Optional[LeaseRequest] = None) -> ReportResults:
         """Settles up to 1,000 attempts and takes the next jobs, in one call. Each report has its own result."""
         return await self._client._do(_routes.report_jobs(reports, lease))
 
@@ -578,9 +585,7 @@ class AsyncWorkerRoutes(_Routes):
         """Renews a lease, and tells progress and log lines."""
         return await self._client._do(_routes.heartbeat_job(id, token, progress, logs))
 
-    async def succeed(
-        self, id: str, token: str, result: Any, *, units: Optional[Mapping[str, int]] = None
-    ) -> ReportResult:
+    async def succeed(self, id: str, token: str, result: Any, *, units: Optional[Mapping[str, int]] = None) -> Reported:
         """Ends a job with its result; ``units`` is what it used."""
         return await self._client._do(_routes.succeed_job(id, token, result, units))
 
@@ -592,10 +597,10 @@ class AsyncWorkerRoutes(_Routes):
         *,
         retry: Optional[bool] = None,
         retry_after: Optional[Duration] = None,
-    ) -> ReportResult:
+    ) -> Reported:
         """Ends an attempt: another follows, unless ``retry`` is False."""
         return await self._client._do(_routes.fail_job(id, token, error, retry, retry_after))
 
-    async def release(self, id: str, token: str) -> ReportResult:
+    async def release(self, id: str, token: str) -> Reported:
         """Gives a job back; no attempt is spent."""
         return await self._client._do(_routes.release_job(id, token))

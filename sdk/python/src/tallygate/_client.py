@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Generic, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar, Union
+from typing import Any, Dict, Generic, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar, Union
 
 import httpx
 
@@ -12,7 +12,7 @@ from . import _core, _routes
 from ._drive import Driver
 from ._hooks import AnswerInfo, Hook, RequestInfo, RetryInfo
 from ._options import UNSET, Options, Unset
-from ._values import SECOND, Day, Duration, Moment, Money, nanoseconds
+from ._values import Day, Duration, Moment, Money, nanoseconds
 from ._world import Cancellation, World
 from .inputs import (
     ClientLimitsInput,
@@ -26,25 +26,26 @@ from .inputs import (
 )
 from .models import (
     ApiKey,
+    ApiKeyCreated,
+    AuditRecord,
     Client,
-    DeletedJobType,
     Entry,
     ErrorRates,
-    Event,
     Health,
     Heartbeat,
     Job,
-    JobBatch,
+    JobBatchAccepted,
+    JobEvent,
     JobType,
+    JobTypeDeleted,
     Leases,
     M,
-    NewApiKey,
     Page,
     Quote,
     Readiness,
     Reported,
-    ReportResult,
-    UsageList,
+    ReportResults,
+    Usage,
 )
 
 T = TypeVar("T")
@@ -184,7 +185,7 @@ class Tallygate:
         submission = _routes.submission(type, input, priority, run_at, time_limit, max_cost, metadata)
         waiting = self._waiting(timeout, cancel_on_timeout, on_progress, on_log)
         return self._driver.run(
-            _core.run(waiting, lambda wait: _routes.submit_job(submission, f"{wait // SECOND}s", idempotency_key))
+            _core.run(waiting, lambda wait: _routes.submit_and_poll(submission, wait, idempotency_key))
         )
 
     def health(self) -> Health:
@@ -194,6 +195,10 @@ class Tallygate:
     def ready(self) -> Readiness:
         """Whether the server takes requests; raises ServiceUnavailableError where it does not. Needs no key."""
         return self._do(_routes.get_readiness())
+
+    def openapi(self) -> Dict[str, Any]:
+        """The server's description of its API, a document of OpenAPI 3.1. Needs no key."""
+        return self._do(_routes.get_openapi())
 
 
 class Pages(Generic[M]):
@@ -244,7 +249,7 @@ class Jobs(_Routes):
         submission = _routes.submission(type, input, priority, run_at, time_limit, max_cost, metadata)
         return self._client._do(_routes.submit_job(submission, wait, idempotency_key))
 
-    def submit_batch(self, jobs: Sequence[Submission], *, idempotency_key: Optional[str] = None) -> JobBatch:
+    def submit_batch(self, jobs: Sequence[Submission], *, idempotency_key: Optional[str] = None) -> JobBatchAccepted:
         """Submits up to 1,000 jobs, all or none."""
         return self._client._do(_routes.submit_job_batch(jobs, idempotency_key))
 
@@ -272,7 +277,7 @@ class Jobs(_Routes):
         """The result of a job that has succeeded; raises the error of one that failed."""
         return self._client._do(_routes.get_job_result(id))
 
-    def events(self, id: str, *, last_event_id: Optional[str] = None) -> Iterator[Event]:
+    def events(self, id: str, *, last_event_id: Optional[str] = None) -> Iterator[JobEvent]:
         """What happens to a job, up to its end. A stream that breaks off is opened again where it was."""
         call = _routes.stream_job_events(id)
         return self._client._driver.iterate(_core.events(self._client._session, call, last_event_id))
@@ -355,7 +360,7 @@ class JobTypes(_Routes):
             )
         )
 
-    def delete(self, name: str) -> DeletedJobType:
+    def delete(self, name: str) -> JobTypeDeleted:
         """Deletes a job type that no job lives of. For operators."""
         return self._client._do(_routes.delete_job_type(name))
 
@@ -390,7 +395,7 @@ class Account(_Routes):
         """The ledger, newest first."""
         return Pages(self._client, _routes.list_entries(None, limit, cursor))
 
-    def usage(self, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> UsageList:
+    def usage(self, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> Usage:
         """Use by day and job type, from a day up to, and without, another; by default the last 30 days."""
         return self._client._do(_routes.get_usage(None, from_, to))
 
@@ -415,7 +420,7 @@ class ApiKeys(_Routes):
         allowed_cidrs: Optional[Sequence[str]] = None,
         limits: Optional[RateLimitInput] = None,
         idempotency_key: Optional[str] = None,
-    ) -> NewApiKey:
+    ) -> ApiKeyCreated:
         """Creates a key that may do no more than the caller's. Its text is shown in this answer alone."""
         return self._client._do(
             _routes.create_api_key(None, permissions, name, expires_at, allowed_cidrs, limits, idempotency_key)
@@ -431,7 +436,7 @@ class ApiKeys(_Routes):
 
     def rotate(
         self, id: str, *, overlap: Optional[Duration] = None, idempotency_key: Optional[str] = None
-    ) -> NewApiKey:
+    ) -> ApiKeyCreated:
         """A new key with the same rights; the old one lasts for the overlap, by default a day."""
         return self._client._do(_routes.rotate_api_key(None, id, overlap, idempotency_key))
 
@@ -453,7 +458,7 @@ class ClientApiKeys(_Routes):
         allowed_cidrs: Optional[Sequence[str]] = None,
         limits: Optional[RateLimitInput] = None,
         idempotency_key: Optional[str] = None,
-    ) -> NewApiKey:
+    ) -> ApiKeyCreated:
         """Creates a key of the client. Its text is shown in this answer alone."""
         return self._client._do(
             _routes.create_api_key(client, permissions, name, expires_at, allowed_cidrs, limits, idempotency_key)
@@ -474,7 +479,7 @@ class ClientApiKeys(_Routes):
         *,
         overlap: Optional[Duration] = None,
         idempotency_key: Optional[str] = None,
-    ) -> NewApiKey:
+    ) -> ApiKeyCreated:
         """A new key with the same rights; the old one lasts for the overlap, by default a day."""
         return self._client._do(_routes.rotate_api_key(client, key, overlap, idempotency_key))
 
@@ -540,7 +545,7 @@ class Clients(_Routes):
         """A client's ledger, newest first."""
         return Pages(self._client, _routes.list_entries(id, limit, cursor))
 
-    def usage(self, id: str, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> UsageList:
+    def usage(self, id: str, *, from_: Optional[Day] = None, to: Optional[Day] = None) -> Usage:
         """A client's use by day and job type, from a day up to, and without, another; by default the last 30 days."""
         return self._client._do(_routes.get_usage(id, from_, to))
 
@@ -552,7 +557,7 @@ class Clients(_Routes):
 class Audit(_Routes):
     """Who did what. For operators."""
 
-    def list(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> Pages[Event]:
+    def list(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> Pages[AuditRecord]:
         """What happened to clients, keys and job types, newest first."""
         return Pages(self._client, _routes.list_audit_records(limit, cursor))
 
@@ -571,7 +576,7 @@ class WorkerRoutes(_Routes):
         """Takes up to ``max`` (1) jobs, waiting so long for the first."""
         return self._client._do(_routes.lease_jobs(_routes.lease_request(types, max, wait, worker)))
 
-    def report(self, reports: Sequence[Report], *, lease: Optional[LeaseRequest] = None) -> Reported:
+    def report(self, reports: Sequence[Report], *, lease: Optional[LeaseRequest] = None) -> ReportResults:
         """Settles up to 1,000 attempts and takes the next jobs, in one call. Each report has its own result."""
         return self._client._do(_routes.report_jobs(reports, lease))
 
@@ -581,7 +586,7 @@ class WorkerRoutes(_Routes):
         """Renews a lease, and tells progress and log lines."""
         return self._client._do(_routes.heartbeat_job(id, token, progress, logs))
 
-    def succeed(self, id: str, token: str, result: Any, *, units: Optional[Mapping[str, int]] = None) -> ReportResult:
+    def succeed(self, id: str, token: str, result: Any, *, units: Optional[Mapping[str, int]] = None) -> Reported:
         """Ends a job with its result; ``units`` is what it used."""
         return self._client._do(_routes.succeed_job(id, token, result, units))
 
@@ -593,10 +598,10 @@ class WorkerRoutes(_Routes):
         *,
         retry: Optional[bool] = None,
         retry_after: Optional[Duration] = None,
-    ) -> ReportResult:
+    ) -> Reported:
         """Ends an attempt: another follows, unless ``retry`` is False."""
         return self._client._do(_routes.fail_job(id, token, error, retry, retry_after))
 
-    def release(self, id: str, token: str) -> ReportResult:
+    def release(self, id: str, token: str) -> Reported:
         """Gives a job back; no attempt is spent."""
         return self._client._do(_routes.release_job(id, token))

@@ -29,7 +29,7 @@ from .errors import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
-from .models import Event, Job, M, Page
+from .models import Job, JobEvent, M, Page
 
 T = TypeVar("T")
 
@@ -314,7 +314,7 @@ def items(session: Session, call: Call[Page[M]]) -> Items[M]:
         return
 
 
-def events(session: Session, call: Call[Event], last_id: Optional[str]) -> Items[Event]:
+def events(session: Session, call: Call[JobEvent], last_id: Optional[str]) -> Items[JobEvent]:
     """A job's events up to its last, over as many streams as it takes."""
     attempts = _Attempts(session, call)
     while True:
@@ -355,12 +355,12 @@ def events(session: Session, call: Call[Event], last_id: Optional[str]) -> Items
         )
 
 
-def _event(data: str) -> Optional[Event]:
+def _event(data: str) -> Optional[JobEvent]:
     try:
         told = json.loads(data)
     except ValueError:
         return None
-    return Event(cast("Dict[str, Any]", told)) if isinstance(told, dict) else None
+    return JobEvent(cast("Dict[str, Any]", told)) if isinstance(told, dict) else None
 
 
 Progress = Callable[[float], object]
@@ -374,7 +374,7 @@ class Waiting:
     session: Session
     get: Callable[[str, int], Call[Job]]  # the call that asks for a job, given its id and how long to wait
     cancel: Callable[[str], Call[Job]]
-    follow: Callable[[str], Call[Event]]
+    follow: Callable[[str], Call[JobEvent]]
     timeout: Optional[int] = None
     cancel_on_timeout: bool = False
     on_progress: Optional[Progress] = None
@@ -385,6 +385,11 @@ class Waiting:
     def __post_init__(self) -> None:
         if self.timeout is not None:
             self._end = self.session.world.now() + self.timeout
+
+    @property
+    def follows(self) -> bool:
+        """Whether the job's events are wanted, too."""
+        return self.on_progress is not None or self.on_log is not None
 
     def left(self) -> Optional[int]:
         return None if self._end is None else self._end - self.session.world.now()
@@ -405,7 +410,7 @@ class Waiting:
 
     def until_ended(self, job_id: str) -> Steps[Tuple[Job, int]]:
         """The job once it has ended, and the attempts of the last call. Raises WaitTimeoutError past the time."""
-        if self.on_progress is not None or self.on_log is not None:
+        if self.follows:
             yield from self._follow(job_id)
         while True:
             job, _, attempts = yield from perform_fully(self.bounded(), self.get(job_id, self.ask()))
@@ -450,7 +455,7 @@ class Waiting:
         finally:
             walk.close()
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, event: JobEvent) -> None:
         self.tell(event.progress)
         if self.on_log is not None and isinstance(event.line, str):
             self.on_log(event.line)
@@ -468,9 +473,10 @@ def wait(waiting: Waiting, job_id: str) -> Steps[Job]:
     return job
 
 
-def run(waiting: Waiting, submit: Callable[[int], Call[Job]]) -> Steps[Any]:
+def run(waiting: Waiting, submit: Callable[[Optional[int]], Call[Job]]) -> Steps[Any]:
     """Submits a job, waits for it, and gives its result or raises what it ended in."""
-    job, _, attempts = yield from perform_fully(waiting.bounded(), submit(waiting.ask()))
+    wait = None if waiting.follows else waiting.ask()
+    job, _, attempts = yield from perform_fully(waiting.bounded(), submit(wait))
     if not job.ended:
         left = waiting.left()
         if left is not None and left <= 0:

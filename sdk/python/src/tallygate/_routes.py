@@ -31,25 +31,27 @@ from .inputs import (
 )
 from .models import (
     ApiKey,
+    ApiKeyCreated,
+    AuditRecord,
     Client,
-    DeletedJobType,
+    Document,
     Entry,
     ErrorRates,
-    Event,
     Health,
     Heartbeat,
     Job,
-    JobBatch,
+    JobBatchAccepted,
+    JobEvent,
     JobType,
+    JobTypeDeleted,
     Leases,
     M,
-    NewApiKey,
     Page,
     Quote,
     Readiness,
     Reported,
-    ReportResult,
-    UsageList,
+    ReportResults,
+    Usage,
 )
 
 Query = Tuple[Tuple[str, str], ...]
@@ -131,6 +133,11 @@ def submit_job(
     )  # fmt: skip
 
 
+def submit_and_poll(submission: Submission, wait: Optional[int], idempotency_key: Optional[str]) -> Call[Job]:
+    """submitJob, asking the server to wait whole seconds of nanoseconds, or not to."""
+    return submit_job(submission, None if wait is None else f"{wait // SECOND}s", idempotency_key)
+
+
 def submission(
     type: str,
     input: Any,
@@ -153,9 +160,9 @@ def submission(
     return cast("Submission", made)
 
 
-def submit_job_batch(jobs: Sequence[Submission], idempotency_key: Optional[str]) -> Call[JobBatch]:
+def submit_job_batch(jobs: Sequence[Submission], idempotency_key: Optional[str]) -> Call[JobBatchAccepted]:
     return Call(
-        "POST", "/v1/jobs/batch", _one(JobBatch), body=encode({"jobs": [_shallow(job) for job in jobs]}),
+        "POST", "/v1/jobs/batch", _one(JobBatchAccepted), body=encode({"jobs": [_shallow(job) for job in jobs]}),
         takes_key=True, idempotency_key=idempotency_key,
     )  # fmt: skip
 
@@ -194,8 +201,8 @@ def get_job_result(id: str) -> Call[Any]:
     return Call("GET", path("/v1/jobs", id, "/result"), _any)
 
 
-def stream_job_events(id: str) -> Call[Event]:
-    return Call("GET", path("/v1/jobs", id, "/events"), _one(Event), headers=(("Accept", "text/event-stream"),))
+def stream_job_events(id: str) -> Call[JobEvent]:
+    return Call("GET", path("/v1/jobs", id, "/events"), _one(JobEvent), headers=(("Accept", "text/event-stream"),))
 
 
 def cancel_job(id: str, idempotency_key: Optional[str] = None) -> Call[Job]:
@@ -254,8 +261,8 @@ def define_job_type(
     return Call("PUT", path("/v1/job-types", name), _one(JobType), body=body)
 
 
-def delete_job_type(name: str) -> Call[DeletedJobType]:
-    return Call("DELETE", path("/v1/job-types", name), _one(DeletedJobType))
+def delete_job_type(name: str) -> Call[JobTypeDeleted]:
+    return Call("DELETE", path("/v1/job-types", name), _one(JobTypeDeleted))
 
 
 def quote_job(submission: Submission) -> Call[Quote]:
@@ -278,9 +285,9 @@ def list_entries(client: Optional[str], limit: Optional[int], cursor: Optional[s
     return Call("GET", _owner(client) + "/entries", _page(Entry), _listed(limit, cursor))
 
 
-def get_usage(client: Optional[str], from_: Optional[Day], to: Optional[Day]) -> Call[UsageList]:
+def get_usage(client: Optional[str], from_: Optional[Day], to: Optional[Day]) -> Call[Usage]:
     days = {"from": None if from_ is None else day_text(from_), "to": None if to is None else day_text(to)}
-    return Call("GET", _owner(client) + "/usage", _one(UsageList), _query(**days))
+    return Call("GET", _owner(client) + "/usage", _one(Usage), _query(**days))
 
 
 def get_errors(client: Optional[str]) -> Call[ErrorRates]:
@@ -299,7 +306,7 @@ def create_api_key(
     allowed_cidrs: Optional[Sequence[str]],
     limits: Optional[RateLimitInput],
     idempotency_key: Optional[str],
-) -> Call[NewApiKey]:
+) -> Call[ApiKeyCreated]:
     body = _body(
         name=name,
         permissions=list(permissions),
@@ -307,7 +314,7 @@ def create_api_key(
         allowed_cidrs=None if allowed_cidrs is None else list(allowed_cidrs),
         limits=limits,
     )
-    return Call("POST", _keys(client), _one(NewApiKey), body=body, takes_key=True, idempotency_key=idempotency_key)
+    return Call("POST", _keys(client), _one(ApiKeyCreated), body=body, takes_key=True, idempotency_key=idempotency_key)
 
 
 def get_api_key(client: Optional[str], key: str) -> Call[ApiKey]:
@@ -322,9 +329,9 @@ def revoke_api_key(client: Optional[str], key: str, idempotency_key: Optional[st
 
 def rotate_api_key(
     client: Optional[str], key: str, overlap: Optional[Duration], idempotency_key: Optional[str]
-) -> Call[NewApiKey]:
+) -> Call[ApiKeyCreated]:
     return Call(
-        "POST", _keys(client) + path(key, "/rotate"), _one(NewApiKey),
+        "POST", _keys(client) + path(key, "/rotate"), _one(ApiKeyCreated),
         body=None if overlap is None else encode({"overlap": duration_text(overlap)}),
         takes_key=True, idempotency_key=idempotency_key,
     )  # fmt: skip
@@ -391,8 +398,8 @@ def credit_client(client: str, amount: Money, note: Optional[str], idempotency_k
     )  # fmt: skip
 
 
-def list_audit_records(limit: Optional[int], cursor: Optional[str]) -> Call[Page[Event]]:
-    return Call("GET", "/v1/audit", _page(Event), _listed(limit, cursor))
+def list_audit_records(limit: Optional[int], cursor: Optional[str]) -> Call[Page[AuditRecord]]:
+    return Call("GET", "/v1/audit", _page(AuditRecord), _listed(limit, cursor))
 
 
 def lease_request(
@@ -409,13 +416,13 @@ def lease_jobs(request: LeaseRequest) -> Call[Leases]:
     )
 
 
-def report_jobs(reports: Sequence[Report], lease: Optional[LeaseRequest]) -> Call[Reported]:
+def report_jobs(reports: Sequence[Report], lease: Optional[LeaseRequest]) -> Call[ReportResults]:
     body: Dict[str, Any] = {"reports": [_shallow(report) for report in reports]}
     wait: Optional[Duration] = None
     if lease is not None:
         body["lease"] = _plain(lease)
         wait = lease.get("wait")
-    return Call("POST", "/v1/worker/report", _one(Reported), body=encode(body), wait=_waited(wait))
+    return Call("POST", "/v1/worker/report", _one(ReportResults), body=encode(body), wait=_waited(wait))
 
 
 def _worked(id: str, word: str) -> str:
@@ -429,27 +436,27 @@ def heartbeat_job(id: str, token: str, progress: Optional[float], logs: Optional
     )
 
 
-def succeed_job(id: str, token: str, result: Any, units: Optional[Mapping[str, int]]) -> Call[ReportResult]:
+def succeed_job(id: str, token: str, result: Any, units: Optional[Mapping[str, int]]) -> Call[Reported]:
     body: Dict[str, Any] = {"token": token, "result": result}
     if units is not None:
         body["units"] = dict(units)
-    return Call("POST", _worked(id, "/succeed"), _one(ReportResult), body=encode(body))
+    return Call("POST", _worked(id, "/succeed"), _one(Reported), body=encode(body))
 
 
 def fail_job(
     id: str, token: str, error: FailureInput, retry: Optional[bool], retry_after: Optional[Duration]
-) -> Call[ReportResult]:
+) -> Call[Reported]:
     body = _body(
         token=token,
         error=error,
         retry=retry,
         retry_after=None if retry_after is None else duration_text(retry_after),
     )
-    return Call("POST", _worked(id, "/fail"), _one(ReportResult), body=body)
+    return Call("POST", _worked(id, "/fail"), _one(Reported), body=body)
 
 
-def release_job(id: str, token: str) -> Call[ReportResult]:
-    return Call("POST", _worked(id, "/release"), _one(ReportResult), body=encode({"token": token}))
+def release_job(id: str, token: str) -> Call[Reported]:
+    return Call("POST", _worked(id, "/release"), _one(Reported), body=encode({"token": token}))
 
 
 def get_health() -> Call[Health]:
@@ -458,3 +465,7 @@ def get_health() -> Call[Health]:
 
 def get_readiness() -> Call[Readiness]:
     return Call("GET", "/readyz", _one(Readiness))
+
+
+def get_openapi() -> Call[Dict[str, Any]]:
+    return Call("GET", "/openapi.json", lambda value: _one(Document)(value).to_dict())

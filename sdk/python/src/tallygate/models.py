@@ -113,7 +113,7 @@ def _converter(hint: Any) -> Converter:
         return _Optional(_converter(next(arg for arg in args if arg is not type(None))))
     if origin is list:
         each = _converter(args[0])
-        return lambda value: [each(item) for item in cast("List[Any]", value)] if isinstance(value, list) else value
+        return lambda value: _each(value, each) if isinstance(value, list) else value
     if origin is dict:
         of = _converter(args[1])
         return lambda value: _each_value(value, of) if isinstance(value, dict) else value
@@ -123,6 +123,10 @@ def _converter(hint: Any) -> Converter:
     if read is not None:
         return lambda value: read(value) if isinstance(value, str) else value
     return lambda value: value
+
+
+def _each(value: Any, of: Converter) -> List[Any]:
+    return [of(item) for item in value]
 
 
 def _each_value(value: Any, of: Converter) -> Dict[str, Any]:
@@ -188,7 +192,7 @@ class ClientLimits(Model):
     queued_jobs: int
 
 
-class JobCounts(Model):
+class LiveJobs(Model):
     """How many jobs of a client wait and run."""
 
     queued: int
@@ -206,7 +210,7 @@ class Client(Model):
     minimum_balance: Decimal
     limits: ClientLimits
     balance: Balance
-    jobs: JobCounts
+    jobs: LiveJobs
     metadata: Dict[str, Any]
     operator: bool
     created_at: datetime
@@ -228,7 +232,7 @@ class Entry(Model):
     created_at: datetime
 
 
-class Usage(Model):
+class UsageRow(Model):
     """What a client used of a job type on a day."""
 
     day: date
@@ -240,10 +244,10 @@ class Usage(Model):
     currency: str
 
 
-class UsageList(Items[Usage]):
+class Usage(Items[UsageRow]):
     """Usage by day and type, oldest first."""
 
-    data: List[Usage]
+    data: List[UsageRow]
     next_cursor: Optional[str]
 
 
@@ -283,7 +287,7 @@ class ApiKey(Model):
     last_used_at: Optional[datetime]
 
 
-class NewApiKey(ApiKey):
+class ApiKeyCreated(ApiKey):
     """An API key as its creation or rotation answers it, with the key itself, which is shown only once. It is in no
     printed form of this object."""
 
@@ -321,7 +325,7 @@ class JobType(Model):
 
     name: str
     description: str
-    input_schema: Dict[str, Any]
+    input_schema: Union[Dict[str, Any], bool]
     currency: str
     price: Price
     price_version: int
@@ -340,7 +344,7 @@ class JobType(Model):
     updated_at: datetime
 
 
-class DeletedJobType(Model):
+class JobTypeDeleted(Model):
     """A job type that is gone."""
 
     name: str
@@ -391,14 +395,14 @@ class Job(Model):
     progress: Optional[float]
     attempt: int
     max_attempts: int
-    time_limit: Optional[timedelta]
+    time_limit: timedelta
     receipt: Receipt
     cancel_requested: Optional[bool]
     """told while the job lives"""
     last_error: Optional[JobError]
     """of the attempt before; told while the job lives"""
     metadata: Dict[str, Any]
-    run_at: Optional[datetime]
+    run_at: datetime
     created_at: datetime
     started_at: Optional[datetime]
     finished_at: Optional[datetime]
@@ -409,14 +413,30 @@ class Job(Model):
         return self.get("status") in ENDED
 
 
-class JobBatch(Items[Job]):
+class JobBatchAccepted(Items[Job]):
     """The jobs of a batch, in its order."""
 
     data: List[Job]
 
 
-class Event(Model):
-    """Something that happened to a job, client, key or job type."""
+class AuditRecord(Model):
+    """Something that was done, and by whose key."""
+
+    id: str
+    kind: str
+    """such as ``client.created``"""
+    status: Optional[str]
+    """a job's status after it, where it is about a job"""
+    client_id: Optional[str]
+    subject: str
+    """the id or name of what it was done to"""
+    actor: Optional[str]
+    data: Dict[str, Any]
+    created_at: datetime
+
+
+class JobEvent(Model):
+    """Something that happened to a job."""
 
     id: str
     kind: str
@@ -425,7 +445,7 @@ class Event(Model):
     """the status that the job came to, where the event changed it"""
     client_id: Optional[str]
     subject: str
-    """the id or name of what it happened to"""
+    """the job's id"""
     actor: Optional[str]
     data: Dict[str, Any]
     created_at: datetime
@@ -465,15 +485,23 @@ class Lease(Model):
     _secrets = ("token",)
 
 
-class Leases(Items[Lease]):
-    """What a lease call gave, perhaps nothing."""
+class Leases(Model):
+    """What a lease call gave, perhaps nothing. Iterating gives the leases."""
 
     leases: List[Lease]
 
-    @property
-    def data(self) -> List[Lease]:  # type: ignore[override]
-        """The leases."""
-        return self.leases
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self.leases)
+
+    def __len__(self) -> int:
+        return len(self.leases)
+
+
+class Reported(Model):
+    """A report that was taken."""
+
+    job_id: str
+    ok: bool
 
 
 class ReportResult(Model):
@@ -484,7 +512,7 @@ class ReportResult(Model):
     error: Optional[JobError]
 
 
-class Reported(Model):
+class ReportResults(Model):
     """What became of a batch of reports, and the leases that were asked for with it."""
 
     results: List[ReportResult]
@@ -504,10 +532,31 @@ class Health(Model):
     status: str
 
 
+class Document(Model):
+    """A document of OpenAPI."""
+
+    openapi: str
+
+
+class Upstream(Model):
+    """How the upstream of a job type does."""
+
+    type: str
+    state: str
+    """``closed``: it is called; ``open``: it is not; ``half_open``: tried with one job"""
+    failures: int
+    until: Optional[datetime]
+
+
 class Readiness(Model):
-    """The server takes requests; further fields tell of nodes, breakers and limiters."""
+    """The server takes requests; what else it tells is for people, and as it came."""
 
     status: str
+    upstreams: Optional[List[Upstream]]
+    store: Optional[Dict[str, Any]]
+    revision: Optional[Dict[str, Any]]
+    cluster: Optional[Dict[str, Any]]
+    limiter: Optional[Dict[str, Any]]
 
 
 #: The statuses of a job that nothing happens to any more.

@@ -372,7 +372,7 @@ class _Loop:
         if held.lost or report is None:
             self._drop(held)
             return
-        while not held.attempt._quiet and not held.lost:
+        while held.attempt._lines and not held.lost:  # a report carries no lines
             if not await self._tell(held):
                 break
         self._settle_as(held, report)
