@@ -131,8 +131,31 @@ batch_submit() {
 	kill -TERM "$worker" && wait "$worker"
 }
 
+worker_python() {
+	python3 -c 'import ensurepip' 2>/dev/null || {
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
+	}
+	python3 -m venv "$place/python"
+	"$place/python/bin/pip" install --quiet --disable-pip-version-check ./sdk/python
+	tallygate job-type apply examples/worker-python/job-type.yaml
+	cd examples/worker-python
+	"$place/python/bin/python" -m unittest -q
+	begin worker-python.log env TALLYGATE_KEY="$worker_key" "$place/python/bin/python" worker.py
+	local worker=$!
+	TALLYGATE_KEY=$client_key "$place/python/bin/python" submit.py samples/* | tee "$place/submitted"
+	grep -q '^samples/notes.md succeeded 0.003 .*"title": "Notes on the harbour"' "$place/submitted"
+	grep -q '^samples/ships.csv succeeded 0.003 .*"mean": 109.25' "$place/submitted"
+	grep -qx 'all of it cost 0.009 USD' "$place/submitted"
+	echo text >"$place/letter.docx"
+	! TALLYGATE_KEY=$client_key "$place/python/bin/python" submit.py "$place/letter.docx" >"$place/refused"
+	grep -q 'letter.docx failed 0.00 .*is none of csv, htm, html, markdown, md' "$place/refused"
+	kill -TERM "$worker" && wait "$worker"
+	cd "$root"
+}
+
 # Without names every example is run.
-test $# -gt 0 || set -- worker_typescript worker_go upstream_go batch_submit
+test $# -gt 0 || set -- worker_typescript worker_python worker_go upstream_go batch_submit
 for example; do
 	printf '\n-- %s\n' "$example"
 	"$example"
