@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 import time
-from typing import Mapping, Optional, Union
+from typing import Any, Iterable, Optional, Protocol, Tuple, Union
 
 from .errors import InvalidWebhookError
 
@@ -17,14 +17,22 @@ from .errors import InvalidWebhookError
 TOLERANCE = 5 * 60
 
 
-def verify(payload: Union[bytes, str], headers: Mapping[str, str], secret: str, *, now: Optional[float] = None) -> None:
+class Headers(Protocol):
+    """Headers as any framework has them."""
+
+    def items(self) -> Iterable[Tuple[str, Any]]:
+        """Names, in any case, and values."""
+        ...
+
+
+def verify(payload: Union[bytes, str], headers: Headers, secret: str, *, now: Optional[float] = None) -> None:
     """Checks that who sent ``payload`` knows ``secret``, and sent it within the last five minutes.
 
     ``payload`` is the request's body as it came: parse it afterwards. Raises :class:`InvalidWebhookError` if anything
     is not as it should be; ``now`` is the time in seconds since 1970, by default the clock's.
     """
     body = payload.encode("utf-8") if isinstance(payload, str) else payload
-    given = {name.lower(): value for name, value in headers.items()}
+    given = {name.lower(): str(value) for name, value in headers.items()}
     message_id, timestamp, signatures = (
         given.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
     )
