@@ -25,7 +25,7 @@ var arrows = map[string][]string{
 	"api":                   {"access", "ledger", "queue", "ratelimit"},
 	"bench":                 {"child"},
 	"child":                 {},
-	"demo/archive":          {"demo/job"},
+	"demo/archive":          {"demo/job", "sdk/go"},
 	"demo/job":              {},
 	"demo/textstats":        {"demo/job", "sdk/go"},
 	"demo/thumbnail":        {"demo/job"},

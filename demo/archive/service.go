@@ -7,39 +7,35 @@ import (
 	"io"
 	"net/http"
 	"runtime"
-	"time"
+
+	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
 // Handler serves [Inspect] to a job server that posts a job's input and signs
-// it with secret, of the form whsec_<base64>. It answers
+// it with secret. It answers
 //
 //   - 200 with the result, and the units in X-Tallygate-Units;
 //   - 400, 405 or 413 where the request is wrong for good;
 //   - 401 where the signature is missing, stale or wrong;
-//   - 500 where the secret has not that form;
+//   - 500 where there is no secret;
 //   - 503 where the server has no time.
 //
 // An error reads {"error":{"message":"..."}}. As many inspections run at a time
 // as there are processors; more wait.
 func Handler(secret string) http.Handler {
-	return newService(secret, Limits{}, time.Now)
+	return newService(secret, Limits{})
 }
 
 type service struct {
-	key     []byte
-	keyErr  error
+	secret  string
 	limits  Limits
-	now     func() time.Time
 	running chan struct{}
 }
 
-func newService(secret string, limits Limits, now func() time.Time) *service {
-	key, err := parseSecret(secret)
+func newService(secret string, limits Limits) *service {
 	return &service{
-		key:     key,
-		keyErr:  err,
+		secret:  secret,
 		limits:  limits.orDefault(),
-		now:     now,
 		running: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 }
@@ -50,13 +46,8 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, errors.New("only POST is served"))
 		return
 	}
-	if s.keyErr != nil {
-		refuse(w, http.StatusInternalServerError, s.keyErr)
-		return
-	}
-	signed, err := parseSignature(r.Header, s.now())
-	if err != nil {
-		refuse(w, http.StatusUnauthorized, err)
+	if s.secret == "" {
+		refuse(w, http.StatusInternalServerError, errors.New("the signing secret is not set"))
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(mostInput(s.limits))))
@@ -69,7 +60,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, errors.New("the body ends too early"))
 		return
 	}
-	if err := signed.check(s.key, body); err != nil {
+	if err := sdk.VerifyWebhook(body, r.Header, s.secret); err != nil {
 		refuse(w, http.StatusUnauthorized, err)
 		return
 	}

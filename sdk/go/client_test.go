@@ -288,3 +288,17 @@ func FuzzMoney(f *testing.F) {
 		}
 	})
 }
+
+func FuzzWebhook(f *testing.F) {
+	f.Add("job_1", "1772366400", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", []byte("{}"))
+	f.Add("", "-9223372036854775808", "v1, v1,= ,", []byte(nil))
+	f.Fuzz(func(t *testing.T, id, timestamp, given string, body []byte) {
+		header := http.Header{}
+		header.Set("webhook-id", id)
+		header.Set("webhook-timestamp", timestamp)
+		header.Set("webhook-signature", given)
+		if err := verifyWebhook(body, header, "a key that nobody knows", time.Unix(1772366400, 0)); err == nil {
+			t.Error("an arbitrary signature is taken")
+		}
+	})
+}
