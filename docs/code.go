@@ -44,11 +44,21 @@ func (b *codeBlock) render(w io.Writer, inTabs bool) {
 		l := languages[b.language]
 		fmt.Fprintf(w, `<section class="panel" data-tab="%s" aria-label="%s"><p class="panel-name">%s</p>`, l.tab, l.label, l.label)
 	}
-	fmt.Fprint(w, `<figure class="code">`)
+	class := "code"
+	switch b.language {
+	case "text": // what a program prints
+		class += " output"
+	case "json":
+		class += " wraps"
+	}
+	fmt.Fprintf(w, `<figure class="%s">`, class)
 	if b.file != "" {
 		fmt.Fprintf(w, `<figcaption>%s</figcaption>`, html.EscapeString(b.file))
 	}
-	fmt.Fprint(w, `<button class="copy" type="button">Copy</button><pre tabindex="0"><code>`)
+	if b.language != "text" {
+		fmt.Fprint(w, `<button class="copy" type="button">Copy</button>`)
+	}
+	fmt.Fprint(w, `<pre tabindex="0"><code>`)
 	if err := b.highlight(w); err != nil {
 		fmt.Fprint(w, html.EscapeString(b.text))
 	}
