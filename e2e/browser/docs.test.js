@@ -46,7 +46,7 @@ async function reader(options = {}) {
     context,
     page,
     faults,
-    open: (path) => page.goto(server.url + path),
+    open: (path) => page.goto(server.url + path, { waitUntil: "domcontentloaded" }), // scripts have run by then
     async done() {
       await context.close();
       assert.deepEqual(faults, []);
@@ -56,10 +56,11 @@ async function reader(options = {}) {
 
 test("no page scrolls sideways, on a telephone or on a desk", async () => {
   const r = await reader();
+  const sizes = [wide, narrow];
   for (const path of addresses) {
     await r.open(path);
     assert.equal(await r.page.locator("h1").count(), 1, path);
-    for (const viewport of [narrow, wide]) {
+    for (const viewport of sizes.reverse()) { // the last one's second is this one's first
       await r.page.setViewportSize(viewport);
       const over = await r.page.evaluate(() => {
         const width = document.documentElement.clientWidth;
