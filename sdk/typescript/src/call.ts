@@ -21,7 +21,8 @@ export interface FetchInit {
 	body?: string;
 	signal: AbortSignal;
 	redirect: "manual";
-	credentials: "omit";
+	/** In browsers alone: no cookies. */
+	credentials?: "omit";
 }
 
 /** What the client needs of an answer. */
@@ -232,6 +233,7 @@ export class Caller {
 						if (isObject(value)) {
 							tries.progressed();
 							yield { id, value };
+							options.signal?.throwIfAborted();
 						}
 					}
 				}
@@ -270,7 +272,7 @@ export class Caller {
 			headers["Content-Type"] = "application/json";
 		}
 		if (call.effect) {
-			headers["Idempotency-Key"] = options.idempotencyKey ?? randomKey();
+			headers["Idempotency-Key"] = checkedKey(options.idempotencyKey) ?? randomKey();
 		}
 		if (!isBrowser) {
 			headers["User-Agent"] = `tallygate-typescript/${VERSION}`;
@@ -413,9 +415,9 @@ class Attempt {
 		let text: string;
 		try {
 			const answer = await this.#send(headers);
-			text = await this.#race(answer.text());
-		} catch (cause) {
-			return this.#broken(cause);
+			text = await this.#race(() => answer.text());
+		} catch (error) {
+			return this.#broken(error);
 		}
 		const refused = this.#refused(text);
 		if (refused) {
@@ -438,7 +440,7 @@ class Attempt {
 			const answer = await this.#send(headers);
 			const type = answer.headers.get("content-type") ?? "";
 			if (answer.status !== 200 || !/^text\/event-stream *(;|$)/i.test(type) || !answer.body) {
-				const text = await this.#race(answer.text());
+				const text = await this.#race(() => answer.text());
 				yield this.#refused(text) ?? this.#unexpected(text, "is not a stream of events");
 				return;
 			}
@@ -447,18 +449,18 @@ class Attempt {
 			signal.addEventListener("abort", () => void reader?.cancel().catch(() => {}));
 			for (;;) {
 				this.#arm(this.#plan.timeout);
-				const { done, value } = await reader.read();
+				const { done, value } = await reader.read().catch(breaks);
 				this.#stop();
 				if (signal.aborted) {
-					throw signal.reason;
+					throw new Break(signal.reason);
 				}
 				if (done) {
 					return;
 				}
 				yield value;
 			}
-		} catch (cause) {
-			yield this.#broken(cause);
+		} catch (error) {
+			yield this.#broken(error);
 		}
 	}
 
@@ -469,14 +471,14 @@ class Attempt {
 		hooks.onRequest?.(note);
 		logger?.debug(`tallygate: ${call.method} ${url} (attempt ${this.#n})`);
 		const begun = this.#clock.now();
-		const answer = await this.#race(
+		const answer = await this.#race(() =>
 			fetch(url, {
 				method: call.method,
 				headers,
 				...(body === undefined ? {} : { body }),
 				signal: this.#controller.signal,
 				redirect: "manual",
-				credentials: "omit",
+				...(isBrowser ? { credentials: "omit" } : {}),
 			}),
 		);
 		this.#answer = answer;
@@ -489,14 +491,25 @@ class Attempt {
 		return answer;
 	}
 
-	/** Waits for the promise, but no longer than the attempt may last: also where a fetch does not heed its signal. */
-	#race<T>(promise: Promise<T>): Promise<T> {
-		return Promise.race([promise, this.#interrupted]);
+	/** Waits for the work, but no longer than the attempt may last: also where a fetch does not heed its signal. */
+	async #race<T>(work: () => Promise<T>): Promise<T> {
+		try {
+			return await Promise.race([work(), this.#interrupted]);
+		} catch (cause) {
+			return breaks(cause);
+		}
 	}
 
-	/** Makes the failure of an attempt that got no whole answer. A caller that has cancelled gets its own reason. */
-	#broken(cause: unknown): CallError {
+	/**
+	 * Makes the failure of an attempt that got no whole answer. A caller that has cancelled gets its own reason, and what a
+	 * hook has thrown goes on.
+	 */
+	#broken(error: unknown): CallError {
 		this.#plan.signal?.throwIfAborted();
+		if (!(error instanceof Break)) {
+			throw error;
+		}
+		const { cause } = error;
 		const server = new URL(this.#plan.url).origin;
 		if (this.#timedOut || timeoutCodes.has(codeOf(cause))) {
 			const begun = this.#answer ? "broke off" : "did not come";
@@ -562,6 +575,15 @@ class Attempt {
 			...(after === undefined ? {} : { retryAfter: after }),
 		};
 	}
+}
+
+/** What ended an attempt before its answer was whole. */
+class Break {
+	constructor(readonly cause: unknown) {}
+}
+
+function breaks(cause: unknown): never {
+	throw new Break(cause);
 }
 
 /** Statuses after which a call is tried again where no code tells. */
@@ -675,6 +697,13 @@ function queryOf(query: Call["query"]): string {
 	}
 	const text = parameters.toString();
 	return text === "" ? "" : `?${text}`;
+}
+
+function checkedKey(key: string | undefined): string | undefined {
+	if (key !== undefined && !/^[!-~]{1,255}$/.test(key)) {
+		throw new TallygateError("an idempotency key has 1 to 255 visible ASCII characters");
+	}
+	return key;
 }
 
 /** Makes 128 random bits, as text. */

@@ -87,6 +87,11 @@ export class Tallygate {
 		return value(this.#caller, { operation: "getReadiness", method: "GET", path: "/readyz" }, options);
 	}
 
+	/** Returns the API's description, a document of OpenAPI 3.1. */
+	openapi(options: CallOptions = {}): Promise<wire.Document> {
+		return value(this.#caller, { operation: "getOpenAPI", method: "GET", path: "/openapi.json" }, options);
+	}
+
 	/** The key is in no printed form. */
 	toJSON(): { url: string } {
 		return { url: this.url };

@@ -47,6 +47,8 @@ export class Task {
 	readonly #token: string;
 	readonly #tell: (error: unknown) => void;
 	readonly #controller = new AbortController();
+	/** Ends heartbeats on their way. */
+	readonly #over = new AbortController();
 	readonly #units: Record<string, number> = {};
 	#lines: string[] = [];
 	#dropped = 0;
@@ -148,6 +150,7 @@ export class Task {
 	end(): void {
 		this.#ended = true;
 		this.#stopTimer();
+		this.#over.abort();
 	}
 
 	/** @internal Tells the handler that the job is given back. */
@@ -220,7 +223,11 @@ export class Task {
 					...(lines.length === 0 ? {} : { logs: lines }),
 				},
 				// A beat that comes after the lease's end is none.
-				{ timeout: Math.max(this.#interval, promptness), deadline: Math.max(this.#lease, promptness) },
+				{
+					timeout: Math.max(this.#interval, promptness),
+					deadline: Math.max(this.#lease, promptness),
+					signal: this.#over.signal,
+				},
 			);
 			if (answer.cancel_requested && !this.#cancelRequested) {
 				this.#cancelRequested = true;

@@ -606,3 +606,8 @@ export interface Upstream {
 	/** When it is tried again; null while it is called. */
 	until: Time | null;
 }
+
+/** A document of OpenAPI, of which only this is said here. */
+export interface Document {
+	openapi: string;
+}

@@ -446,7 +446,11 @@ export class Worker {
 	#tell(error: unknown, job?: Job): void {
 		const { onError } = this.#options;
 		if (onError) {
-			onError(error, job);
+			try {
+				onError(error, job);
+			} catch (thrown) {
+				this.#fail(thrown);
+			}
 		} else {
 			this.#caller.warn(`tallygate: worker: ${job ? `${job.id}: ` : ""}${error}`);
 		}

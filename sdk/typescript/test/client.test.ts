@@ -115,6 +115,41 @@ test("a caller that does not wait for an answer is not held up by a fetch that d
 	await assert.rejects(client.health({ timeout: 1, maxAttempts: 1 }), { name: "TimeoutError", attempts: 1 });
 });
 
+test("what a hook throws goes to the caller, and is not taken for the network's", async () => {
+	let asked = 0;
+	const answer = () => {
+		asked++;
+		return new Response("{}");
+	};
+	const hook = () => {
+		throw new Error("the hook is broken");
+	};
+	await assert.rejects(played(answer, { onRequest: hook }).health(), /^Error: the hook is broken$/);
+	await assert.rejects(played(answer, { onAnswer: hook }).health(), /^Error: the hook is broken$/);
+	assert.equal(asked, 1);
+});
+
+test("an idempotency key that no header takes is refused", async () => {
+	const client = played(() => new Response("{}"));
+	for (const idempotencyKey of ["", "two words", "line\nbreak", "ключ", "x".repeat(256)]) {
+		await assert.rejects(client.jobs.cancel("job_1", { idempotencyKey }), TallygateError);
+	}
+});
+
+test("no event is told after an abort", async () => {
+	const stream = 'data: {"kind": "job.queued"}\n\ndata: {"kind": "job.running"}\n\n';
+	const client = played(() => new Response(stream, { headers: { "Content-Type": "text/event-stream" } }));
+	const reading = new AbortController();
+	const told: string[] = [];
+	await assert.rejects(async () => {
+		for await (const event of client.jobs.events("job_1", { signal: reading.signal })) {
+			told.push(event.kind);
+			reading.abort(new Error("enough"));
+		}
+	}, /enough/);
+	assert.deepEqual(told, ["job.queued"]);
+});
+
 test("a job's events may be left before its end", async () => {
 	let cancelled = false;
 	const client = played(() => {

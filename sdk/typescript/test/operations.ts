@@ -131,6 +131,7 @@ const calls: Record<string, Typed> = {
 	releaseJob: (c, given, options) => c.worker.release(id(given), given.body as Release, options),
 	getHealth: (c, _, options) => c.health(options),
 	getReadiness: (c, _, options) => c.ready(options),
+	getOpenAPI: (c, _, options) => c.openapi(options),
 
 	wait: (c, given, options) =>
 		c.jobs.wait(id(given), { ...options, timeout: given.timeout, cancelOnTimeout: given.cancel_on_timeout }),

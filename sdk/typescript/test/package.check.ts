@@ -271,7 +271,7 @@ for (const [compiler, command] of Object.entries(compilers)) {
 /** Writes the programs of README.md into a folder, and returns their names. */
 function readme(folder: string): string[] {
 	const text = readFileSync(join(root, "README.md"), "utf8");
-	const programs = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, program]) => program as string);
+	const programs = [...text.matchAll(/^```ts.*\n([\s\S]*?)^```$/gm)].map(([, program]) => program as string);
 	assert.ok(programs.length > 5);
 	return programs.map((program, n) => {
 		writeFileSync(join(folder, `readme-${n}.ts`), program);

@@ -371,6 +371,7 @@ test("an operator keeps clients", async () => {
 	assert.equal(last?.kind, "api_key.revoked");
 	assert.equal((await operator.health()).status, "ok");
 	assert.equal((await operator.ready()).store?.engine, "sqlite");
+	assert.match((await operator.openapi()).openapi, /^3\.1\./);
 });
 
 test("the server's signed call to an upstream is verified", async () => {
