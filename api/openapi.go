@@ -36,6 +36,9 @@ func Description(publicURL string) (*OpenAPI, error) {
 	e := expansion{root: root, details: take(root, "x-details")}
 	if publicURL != "" {
 		set(get(root, "servers").Content[0], "url", textNode(publicURL))
+		set(get(root, "externalDocs"), "url", textNode(publicURL+"/docs"))
+	} else {
+		take(root, "externalDocs")
 	}
 	e.exampleCodes()
 	for _, rt := range routes() {
@@ -196,6 +199,9 @@ func (e *expansion) responses(rt *route, op *yaml.Node, codes []tallygate.Code) 
 		}
 		if get(success, "headers", "X-Tallygate-Job-Id") != nil {
 			alsoOnErrors = append(alsoOnErrors, "X-Tallygate-Job-Id")
+			if rt.takesKey { // a run that is joined may end in the job's error
+				alsoOnErrors = append(alsoOnErrors, "Idempotent-Replayed")
+			}
 		}
 		e.headers(success, onEveryAnswer)
 		if rt.takesKey {

@@ -211,6 +211,14 @@ func TestEveryOperationIsDescribedWhole(t *testing.T) {
 			t.Errorf("%s: security %v", rt.name(), op["security"])
 		}
 		answers := op["responses"].(map[string]any)
+		for status, answer := range answers {
+			headers := answer.(map[string]any)["headers"].(map[string]any)
+			for _, name := range []string{"RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} {
+				if (headers[name] != nil) != (rt.kind != open) {
+					t.Errorf("%s %s: %s is described: %t", rt.name(), status, name, headers[name] != nil)
+				}
+			}
+		}
 		seen := 0
 		for _, name := range op["x-codes"].([]any) {
 			code, _ := tallygate.ParseCode(name.(string))

@@ -56,7 +56,7 @@ func prepare(t testing.TB, with setup) *server {
 func newWeb(t testing.TB) *http.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: checked{t, transport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // start serves the database; a server that was stopped starts again, on the same port where one was asked for.
