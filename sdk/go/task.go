@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -89,7 +90,7 @@ func (t *Task) Decode(into any) error {
 // Progress tells how far the job is, from 0 to 1. It may be called as often as is convenient: about once a second the
 // last word goes out.
 func (t *Task) Progress(done float64) {
-	if done != done { // NaN
+	if math.IsNaN(done) {
 		return
 	}
 	done = min(1, max(0, done))
