@@ -23,16 +23,16 @@ install() {
 
 step "install what is missing"
 command -v node >/dev/null || { echo "node is missing: install Node 20 or newer" >&2; exit 1; }
-python3 -c 'import requests' 2>/dev/null || python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+python3 -c 'import requests, httpx' 2>/dev/null || python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 need curl curl
 need gcc gcc libc6-dev # the race detector needs it
 command -v initdb >/dev/null || need '/usr/lib/postgresql/*/bin/initdb' postgresql
 command -v valkey-server >/dev/null || need redis-server redis-server
 need /usr/sbin/pgbouncer pgbouncer
 test ${#missing[@]} = 0 || (install "${missing[@]}")
-if ! python3 -c 'import requests' 2>/dev/null; then
+if ! python3 -c 'import requests, httpx' 2>/dev/null; then
 	python3 -m venv .venv
-	.venv/bin/pip install --quiet requests
+	.venv/bin/pip install --quiet requests httpx
 	export PATH="$PWD/.venv/bin:$PATH"
 fi
 
@@ -57,8 +57,23 @@ go test -race -gcflags=modernc.org/sqlite/lib=-race=false -count=1 -timeout 20m 
 step "what stands above the store, on PostgreSQL"
 TALLYGATE_TEST_ENGINE=postgres go test -count=1 -timeout 20m ./access ./api ./executor ./ledger ./queue
 
+cases=$(mktemp)
+trap 'rm -f "$cases"' EXIT
+
+step "the Go SDK, from a project of its own"
+./scripts/sdk-go.sh | tee -a "$cases"
+
+step "the TypeScript SDK"
+./scripts/sdk-typescript.sh | tee -a "$cases"
+
+step "the Python SDK"
+./scripts/sdk-python.sh | tee -a "$cases"
+
+step "every case by every SDK"
+./scripts/sdk-cases.sh "$cases"
+
 step "end to end"
-go test -C e2e -count=1 -timeout 20m -v ./... | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
+go test -C e2e -count=1 -timeout 20m -v . | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
 
 step "what the documentation shows"
 ./scripts/snippets.sh
@@ -72,19 +87,10 @@ step "the documentation in a browser"
 step "fuzz, briefly"
 make fuzz
 
-step "the Go SDK, from a project of its own"
-./scripts/sdk-go.sh
-
-step "the TypeScript SDK"
-./scripts/sdk-typescript.sh
-
-step "the Python SDK"
-./scripts/sdk-python.sh
-
 step "the examples"
 ./scripts/examples.sh
 
 step "demo, from nothing"
 demo=$(mktemp -d)
-trap 'rm -rf "$demo"' EXIT
+trap 'rm -rf "$demo" "$cases"' EXIT
 ./bin/tallygate demo --once --dir "$demo/demo"
