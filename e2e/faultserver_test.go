@@ -39,7 +39,7 @@ type fault struct {
 
 const stormLength = 30
 
-func faults() []fault {
+func dealable() []fault {
 	return []fault{
 		{"late", 60, (*faultServer).late},
 		{"reset before the request", 40, func(f *faultServer, w http.ResponseWriter, _ *http.Request) { f.reset(w) }},
@@ -87,7 +87,7 @@ func (f *faultServer) next(r *http.Request) func(*faultServer, http.ResponseWrit
 		return (*faultServer).refuse
 	}
 	n := f.random.IntN(1000)
-	for _, one := range faults() {
+	for _, one := range dealable() {
 		if n -= one.in; n < 0 {
 			f.dealt[one.name]++
 			return one.deal

@@ -50,7 +50,7 @@ func main() {
 	_, err = operator.JobTypes.Define(ctx, "text.length", tallygate.JobTypeDefinition{Price: tallygate.Price{Base: "0.01"}})
 	check(err)
 	worker := tallygate.Worker{Client: operator, Handlers: map[string]tallygate.Handler{
-		"text.length": tallygate.HandlerOf(func(_ context.Context, _ *tallygate.Task, text string) (int, error) { return len(text), nil }),
+		"text.length": tallygate.HandlerOf(func(_ context.Context, _ *tallygate.Attempt, text string) (int, error) { return len(text), nil }),
 	}}
 	ended := make(chan error)
 	go func() { ended <- worker.Run(ctx) }()

@@ -12,11 +12,11 @@ import (
 const JobType = "text.stats"
 
 // Handle does a job by [Analyse]. It is a handler of the SDK's worker loop.
-func Handle(ctx context.Context, task *sdk.Task) (any, error) {
-	result, units, err := Analyse(ctx, task.Job.Input, func(fraction float64, line string) {
-		task.Progress(fraction)
+func Handle(ctx context.Context, attempt *sdk.Attempt) (any, error) {
+	result, units, err := Analyse(ctx, attempt.Job.Input, func(fraction float64, line string) {
+		attempt.Progress(fraction)
 		if line != "" {
-			task.Log(line)
+			attempt.Log(line)
 		}
 	})
 	if wrong, ok := errors.AsType[*InputError](err); ok {
@@ -26,7 +26,7 @@ func Handle(ctx context.Context, task *sdk.Task) (any, error) {
 		return nil, err
 	}
 	for unit, n := range units {
-		task.Use(unit, n)
+		attempt.Use(unit, n)
 	}
 	return json.RawMessage(result), nil
 }

@@ -9,10 +9,12 @@ import (
 	sdk "github.com/tallygate/tallygate/sdk/go"
 )
 
-func task(input string) *sdk.Task { return &sdk.Task{Job: &sdk.Job{Input: json.RawMessage(input)}} }
+func attempt(input string) *sdk.Attempt {
+	return &sdk.Attempt{Job: &sdk.Job{Input: json.RawMessage(input)}}
+}
 
 func TestHandleGivesTheResultAndItsUnits(t *testing.T) {
-	todo := task(`{"text":"one two two"}`)
+	todo := attempt(`{"text":"one two two"}`)
 	answer, err := Handle(t.Context(), todo)
 	if err != nil {
 		t.Fatal(err)
@@ -27,13 +29,13 @@ func TestHandleGivesTheResultAndItsUnits(t *testing.T) {
 }
 
 func TestHandleToldOfAWrongInputSaysWhy(t *testing.T) {
-	_, err := Handle(t.Context(), task(`{"txt":"wrong"}`))
+	_, err := Handle(t.Context(), attempt(`{"txt":"wrong"}`))
 	if wrong, ok := errors.AsType[*InputError](err); !ok || wrong.Reason != `the input is refused: unknown field "txt"` {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Handle(ctx, task(`{"text":"a"}`)); !errors.Is(err, context.Canceled) {
+	if _, err := Handle(ctx, attempt(`{"text":"a"}`)); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the context's end: %v", err)
 	}
 }

@@ -58,7 +58,7 @@ const (
 )
 
 // profile is the handler: it reads the file once, in constant memory beside the distinct values.
-func profile(ctx context.Context, task *tallygate.Task, in request) (*answer, error) {
+func profile(ctx context.Context, attempt *tallygate.Attempt, in request) (*answer, error) {
 	packed := bytes.NewReader(in.Data)
 	rows, err := reader(packed, in.Separator)
 	if err != nil {
@@ -90,14 +90,14 @@ func profile(ctx context.Context, task *tallygate.Task, in request) (*answer, er
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			task.Progress(1 - float64(packed.Len())/float64(len(in.Data)))
-			task.Logf("%d rows", found.Rows)
+			attempt.Progress(1 - float64(packed.Len())/float64(len(in.Data)))
+			attempt.Logf("%d rows", found.Rows)
 		}
 	}
 	for _, c := range found.Columns {
 		c.finish()
 	}
-	task.Use("kilorow", (found.Rows+999)/1000)
+	attempt.Use("kilorow", (found.Rows+999)/1000)
 	return found, nil
 }
 

@@ -14,22 +14,22 @@ import (
 	tallygate "github.com/tallygate/tallygate/sdk/go"
 )
 
-func run(t *testing.T, data []byte, separator string) (string, *tallygate.Task, error) {
+func run(t *testing.T, data []byte, separator string) (string, *tallygate.Attempt, error) {
 	t.Helper()
 	input, err := json.Marshal(request{data, separator})
 	if err != nil {
 		t.Fatal(err)
 	}
-	task := &tallygate.Task{Job: &tallygate.Job{Input: input}}
-	result, err := tallygate.HandlerOf(profile)(t.Context(), task)
+	attempt := &tallygate.Attempt{Job: &tallygate.Job{Input: input}}
+	result, err := tallygate.HandlerOf(profile)(t.Context(), attempt)
 	if err != nil {
-		return "", task, err
+		return "", attempt, err
 	}
 	text, err := json.Marshal(result)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text), task, nil
+	return string(text), attempt, nil
 }
 
 func packed(text string) []byte {
@@ -47,7 +47,7 @@ func TestColumnsAreProfiled(t *testing.T) {
 		`{"name":"height","kind":"number","empty":1,"distinct":3,"shortest":2,"longest":4,"min":23,"max":2850,"mean":1093.66666667,"stddev":1533.1622006},` +
 		`{"name":"note","kind":"empty","empty":4,"distinct":0,"shortest":0,"longest":0}]}`
 	for name, data := range map[string][]byte{"plain": []byte(file), "gzip": packed(file)} {
-		got, task, err := run(t, data, ";")
+		got, attempt, err := run(t, data, ";")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestColumnsAreProfiled(t *testing.T) {
 		if json.Unmarshal([]byte(got), &a) != nil || json.Unmarshal([]byte(want), &b) != nil || fmt.Sprint(a) != fmt.Sprint(b) {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
-		if n := task.Used()["kilorow"]; n != 1 {
+		if n := attempt.Used()["kilorow"]; n != 1 {
 			t.Errorf("%s: %d kilorows", name, n)
 		}
 	}
@@ -79,8 +79,8 @@ func TestAFileThatCannotBeReadFailsForGood(t *testing.T) {
 func TestACancelledJobStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	task := &tallygate.Task{Job: &tallygate.Job{}}
-	_, err := profile(ctx, task, request{Data: []byte("a\n" + strings.Repeat("1\n", unit))})
+	attempt := &tallygate.Attempt{Job: &tallygate.Job{}}
+	_, err := profile(ctx, attempt, request{Data: []byte("a\n" + strings.Repeat("1\n", unit))})
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

@@ -152,19 +152,19 @@ func ExampleHandlerOf() {
 	type output struct {
 		Words int `json:"words"`
 	}
-	count := tallygate.HandlerOf(func(ctx context.Context, task *tallygate.Task, in input) (output, error) {
+	count := tallygate.HandlerOf(func(ctx context.Context, attempt *tallygate.Attempt, in input) (output, error) {
 		if in.Text == "" {
 			return output{}, tallygate.Final(errors.New("the text is empty")) // another attempt would not help
 		}
-		task.Progress(0.5)
-		task.Use("kilobyte", 1) // what the client pays for
+		attempt.Progress(0.5)
+		attempt.Use("kilobyte", 1) // what the client pays for
 		return output{len(strings.Fields(in.Text))}, nil
 	})
 	// A worker would be given tallygate.Worker{Client: client, Handlers: map[string]tallygate.Handler{"text.stats": count}}.
-	// A test gives the handler a task of its own.
-	task := &tallygate.Task{Job: &tallygate.Job{Input: json.RawMessage(`{"text":"to be or not to be"}`)}}
-	result, err := count(context.Background(), task)
-	fmt.Println(result, err, task.Used())
+	// A test gives the handler a attempt of its own.
+	attempt := &tallygate.Attempt{Job: &tallygate.Job{Input: json.RawMessage(`{"text":"to be or not to be"}`)}}
+	result, err := count(context.Background(), attempt)
+	fmt.Println(result, err, attempt.Used())
 	// Output: {6} <nil> map[kilobyte:1]
 }
 

@@ -132,14 +132,14 @@ type words struct {
 	Words int `json:"words"`
 }
 
-var countWords = HandlerOf(func(_ context.Context, task *Task, in struct{ Text string }) (words, error) {
+var countWords = HandlerOf(func(_ context.Context, attempt *Attempt, in struct{ Text string }) (words, error) {
 	if in.Text == "" {
 		return words{}, Final(errors.New("the text is empty"))
 	}
-	task.Progress(0.5)
-	task.Log("counting")
+	attempt.Progress(0.5)
+	attempt.Log("counting")
 	n := len(strings.Fields(in.Text))
-	task.Use("word", int64(n))
+	attempt.Use("word", int64(n))
 	return words{n}, nil
 })
 
@@ -222,7 +222,7 @@ func TestARestartOfTheServerLosesNothing(t *testing.T) {
 	s := startServer(t)
 	acme, ctx := s.customer(), t.Context()
 	started, release := make(chan struct{}, 100), make(chan struct{})
-	defer s.work(func(ctx context.Context, _ *Task) (any, error) {
+	defer s.work(func(ctx context.Context, _ *Attempt) (any, error) {
 		started <- struct{}{}
 		select {
 		case <-release:
@@ -262,7 +262,7 @@ func TestACancelReachesTheHandler(t *testing.T) {
 	s := startServer(t)
 	acme, ctx := s.customer(), t.Context()
 	causes := make(chan error, 1)
-	defer s.work(func(ctx context.Context, _ *Task) (any, error) {
+	defer s.work(func(ctx context.Context, _ *Attempt) (any, error) {
 		<-ctx.Done()
 		causes <- context.Cause(ctx)
 		return nil, ctx.Err()
@@ -287,9 +287,9 @@ func TestADrainGivesJobsToAnotherWorker(t *testing.T) {
 	s := startServer(t)
 	acme, ctx := s.customer(), t.Context()
 	started := make(chan struct{}, 8)
-	stop := s.work(func(ctx context.Context, task *Task) (any, error) {
+	stop := s.work(func(ctx context.Context, attempt *Attempt) (any, error) {
 		started <- struct{}{}
-		return untilStopped(ctx, task)
+		return untilStopped(ctx, attempt)
 	})
 	job, err := acme.Jobs.Submit(ctx, Submission{Type: testType, Input: text("a b")})
 	if err != nil {

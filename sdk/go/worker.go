@@ -101,7 +101,7 @@ type workerRun struct {
 // holding is a lease and what is done under it.
 type holding struct {
 	lease    Lease
-	task     *Task
+	attempt  *Attempt
 	stop     context.CancelCauseFunc
 	settled  chan struct{} // closed when there is nothing to renew any more
 	deadline time.Time     // of the lease, by this machine's clock
@@ -227,7 +227,7 @@ func (r *workerRun) start(leases []Lease, places int, header http.Header) {
 	}
 	r.free(places - len(leases))
 	for _, l := range leases {
-		h := &holding{lease: l, task: newTask(l), settled: make(chan struct{}), deadline: came.Add(leaseTime(l.ExpiresAt, came, header))}
+		h := &holding{lease: l, attempt: newAttempt(l), settled: make(chan struct{}), deadline: came.Add(leaseTime(l.ExpiresAt, came, header))}
 		h.lost, h.lose = context.WithCancel(r.calls)
 		r.held.Add(1)
 		if r.draining.Err() != nil {
@@ -302,12 +302,12 @@ func (r *workerRun) handle(ctx context.Context, h *holding) (report Report) {
 	if handler == nil {
 		return Report{Outcome: OutcomeReleased}
 	}
-	result, err := handler(ctx, h.task)
+	result, err := handler(ctx, h.attempt)
 	cause := context.Cause(ctx)
 	if err == nil {
 		encoded, marshalErr := json.Marshal(result)
 		if marshalErr == nil {
-			return Report{Outcome: OutcomeSucceeded, Result: json.RawMessage(encoded), Units: h.task.Used()}
+			return Report{Outcome: OutcomeSucceeded, Result: json.RawMessage(encoded), Units: h.attempt.Used()}
 		}
 		err = Final(fmt.Errorf("the result is not to be encoded: %w", marshalErr))
 	}
@@ -344,7 +344,7 @@ func (r *workerRun) keep(h *holding) {
 		case <-h.settled:
 			timer.Stop()
 			return
-		case <-h.task.news:
+		case <-h.attempt.news:
 			timer.Stop()
 			if soon := last.Add(newsInterval); failures == 0 && soon.Before(due) {
 				due = soon
@@ -382,13 +382,13 @@ func (r *workerRun) keep(h *holding) {
 
 // beat sends one heartbeat.
 func (r *workerRun) beat(h *holding) (*Renewal, error) {
-	progress, lines := h.task.take()
+	progress, lines := h.attempt.take()
 	sent := time.Now()
 	var answer Answer
 	renewal, err := r.api.Heartbeat(r.calls, h.lease.Job.ID, Heartbeat{Token: h.lease.Token, Progress: progress, Logs: lines},
 		WithMaxAttempts(1), WithTimeout(max(time.Second, time.Until(h.deadline))), WithAnswer(&answer))
 	if err != nil {
-		h.task.putBack(progress, lines)
+		h.attempt.putBack(progress, lines)
 		return nil, err
 	}
 	h.deadline = sent.Add(leaseTime(renewal.ExpiresAt, sent, answer.Header))
@@ -421,7 +421,7 @@ func (r *workerRun) settle(batch []*parcel) {
 	defer r.held.Done()
 	var lasting sync.WaitGroup
 	for _, p := range batch {
-		if p.task.hasLines() { // the last lines have no other way, and are not worth another try
+		if p.attempt.hasLines() { // the last lines have no other way, and are not worth another try
 			lasting.Go(func() { r.lastLines(p.holding) })
 		}
 	}
@@ -541,8 +541,8 @@ func (r *workerRun) refusedFor(p *parcel, why JobError) *parcel {
 
 // lastLines sends the lines that no heartbeat has taken along.
 func (r *workerRun) lastLines(h *holding) {
-	for h.task.hasLines() {
-		progress, lines := h.task.take()
+	for h.attempt.hasLines() {
+		progress, lines := h.attempt.take()
 		if _, err := r.api.Heartbeat(r.calls, h.lease.Job.ID, Heartbeat{Token: h.lease.Token, Progress: progress, Logs: lines}, WithMaxAttempts(1)); err != nil {
 			return
 		}

@@ -18,13 +18,13 @@ import (
 )
 
 // untilStopped is work that ends only with its context.
-func untilStopped(ctx context.Context, _ *Task) (any, error) {
+func untilStopped(ctx context.Context, _ *Attempt) (any, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
 // done is work that is nothing.
-func done(context.Context, *Task) (any, error) { return "done", nil }
+func done(context.Context, *Attempt) (any, error) { return "done", nil }
 
 // start runs the worker; what it returns stops it and gives what Run returned.
 func start(t *testing.T, worker *Worker) (stopped func() error) {
@@ -61,12 +61,12 @@ func TestAWorkerDoesJobsAndReportsResultsAndUnits(t *testing.T) {
 	type output struct {
 		Length int `json:"length"`
 	}
-	length := HandlerOf(func(_ context.Context, task *Task, in input) (output, error) {
-		if task.Attempt != 1 || task.Job.Type != testType {
+	length := HandlerOf(func(_ context.Context, attempt *Attempt, in input) (output, error) {
+		if attempt.Number != 1 || attempt.Job.Type != testType {
 			return output{}, errors.New("another job")
 		}
-		task.Use("letter", 1)
-		task.Use("letter", int64(len(in.Text))-1)
+		attempt.Use("letter", 1)
+		attempt.Use("letter", int64(len(in.Text))-1)
 		return output{len(in.Text)}, nil
 	})
 	inBubble(t, length, func(t *testing.T, jobs *jobServer, worker *Worker) {
@@ -100,7 +100,7 @@ func TestAWorkerDoesJobsAndReportsResultsAndUnits(t *testing.T) {
 }
 
 func TestResultsTravelTogetherAndBringTheNextJobs(t *testing.T) {
-	inBubble(t, func(ctx context.Context, _ *Task) (any, error) {
+	inBubble(t, func(ctx context.Context, _ *Attempt) (any, error) {
 		return nil, sleep(ctx, time.Second)
 	}, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		const all = 40
@@ -124,7 +124,7 @@ func TestResultsTravelTogetherAndBringTheNextJobs(t *testing.T) {
 
 func TestHeartbeatsComeAtAThirdOfTheLease(t *testing.T) {
 	for _, skew := range []time.Duration{0, time.Hour, -time.Hour} {
-		inBubble(t, func(ctx context.Context, _ *Task) (any, error) {
+		inBubble(t, func(ctx context.Context, _ *Attempt) (any, error) {
 			return nil, sleep(ctx, 25*time.Second)
 		}, func(t *testing.T, jobs *jobServer, worker *Worker) {
 			jobs.skew = skew
@@ -149,7 +149,7 @@ func TestHeartbeatsComeAtAThirdOfTheLease(t *testing.T) {
 
 // TestALeaseThatWasLongInComingIsNotLost has the job come when the server has waited for it nearly as long as a lease lasts.
 func TestALeaseThatWasLongInComingIsNotLost(t *testing.T) {
-	inBubble(t, func(ctx context.Context, _ *Task) (any, error) {
+	inBubble(t, func(ctx context.Context, _ *Attempt) (any, error) {
 		return "done", sleep(ctx, 5*time.Second)
 	}, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		stopped := start(t, worker)
@@ -172,16 +172,16 @@ func TestALeaseThatWasLongInComingIsNotLost(t *testing.T) {
 }
 
 func TestProgressAndLinesGoOutOnceASecond(t *testing.T) {
-	inBubble(t, func(ctx context.Context, task *Task) (any, error) {
-		task.Progress(0.25)
-		task.Log("a quarter")
+	inBubble(t, func(ctx context.Context, attempt *Attempt) (any, error) {
+		attempt.Progress(0.25)
+		attempt.Log("a quarter")
 		_ = sleep(ctx, 1500*time.Millisecond)
-		task.Progress(0.5)
-		task.Logf("%d of %d", 1, 2)
-		task.Progress(0.6)
+		attempt.Progress(0.5)
+		attempt.Logf("%d of %d", 1, 2)
+		attempt.Progress(0.6)
 		_ = sleep(ctx, time.Second)
-		task.Log("nearly")
-		task.Progress(7)
+		attempt.Log("nearly")
+		attempt.Progress(7)
 		return nil, nil
 	}, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		jobs.add("job_1", `{}`)
@@ -205,11 +205,11 @@ func TestProgressAndLinesGoOutOnceASecond(t *testing.T) {
 }
 
 func TestManyLinesTakeManyHeartbeats(t *testing.T) {
-	inBubble(t, func(_ context.Context, task *Task) (any, error) {
+	inBubble(t, func(_ context.Context, attempt *Attempt) (any, error) {
 		for i := range 1250 {
-			task.Logf("line %d", i)
+			attempt.Logf("line %d", i)
 		}
-		task.Log(strings.Repeat("é", 3000) + "\xff")
+		attempt.Log(strings.Repeat("é", 3000) + "\xff")
 		return nil, nil
 	}, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		jobs.add("job_1", `{}`)
@@ -232,7 +232,7 @@ func TestManyLinesTakeManyHeartbeats(t *testing.T) {
 
 func TestACancelStopsTheJobForGood(t *testing.T) {
 	var cause error
-	inBubble(t, func(ctx context.Context, _ *Task) (any, error) {
+	inBubble(t, func(ctx context.Context, _ *Attempt) (any, error) {
 		<-ctx.Done()
 		cause = context.Cause(ctx)
 		return nil, ctx.Err()
@@ -252,7 +252,7 @@ func TestACancelStopsTheJobForGood(t *testing.T) {
 }
 
 func TestASuccessAfterACancelStillCounts(t *testing.T) {
-	inBubble(t, func(ctx context.Context, _ *Task) (any, error) {
+	inBubble(t, func(ctx context.Context, _ *Attempt) (any, error) {
 		<-ctx.Done()
 		return "done all the same", nil
 	}, func(t *testing.T, jobs *jobServer, worker *Worker) {
@@ -268,8 +268,8 @@ func TestASuccessAfterACancelStillCounts(t *testing.T) {
 func TestARefusedHeartbeatAbandonsTheJobWithoutAReport(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		causes := make(chan error, 1)
-		worker.Handlers[testType] = func(ctx context.Context, task *Task) (any, error) {
-			if string(task.Job.Input) == `"next"` {
+		worker.Handlers[testType] = func(ctx context.Context, attempt *Attempt) (any, error) {
+			if string(attempt.Job.Input) == `"next"` {
 				return nil, nil
 			}
 			<-ctx.Done()
@@ -295,9 +295,9 @@ func TestARefusedHeartbeatAbandonsTheJobWithoutAReport(t *testing.T) {
 func TestALeaseThatCannotBeRenewedIsAbandonedAtItsEnd(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		abandoned := make(chan time.Time, 1)
-		worker.Handlers[testType] = func(ctx context.Context, task *Task) (any, error) {
+		worker.Handlers[testType] = func(ctx context.Context, attempt *Attempt) (any, error) {
 			defer func() { abandoned <- time.Now() }()
-			return untilStopped(ctx, task)
+			return untilStopped(ctx, attempt)
 		}
 		jobs.refuse["jobs/job_1/heartbeat"] = always(denial{503, "", "SERVICE_UNAVAILABLE"})
 		jobs.add("job_1", `{}`)
@@ -314,9 +314,9 @@ func TestALeaseThatCannotBeRenewedIsAbandonedAtItsEnd(t *testing.T) {
 }
 
 func TestWhatAFailedHeartbeatToldGoesWithTheNext(t *testing.T) {
-	inBubble(t, func(ctx context.Context, task *Task) (any, error) {
-		task.Log("first")
-		task.Progress(0.1)
+	inBubble(t, func(ctx context.Context, attempt *Attempt) (any, error) {
+		attempt.Log("first")
+		attempt.Progress(0.1)
 		return nil, sleep(ctx, 15*time.Second)
 	}, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		jobs.refuse["jobs/job_1/heartbeat"] = times(1, denial{503, "", "SERVICE_UNAVAILABLE"})
@@ -343,7 +343,7 @@ func TestFailuresSayWhetherAndWhenToTryAgain(t *testing.T) {
 		"silent":   {errors.New(""), `{"error":{"message":"failed"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(context.Context, *Task) (any, error) { return nil, test.err }, func(t *testing.T, jobs *jobServer, worker *Worker) {
+			inBubble(t, func(context.Context, *Attempt) (any, error) { return nil, test.err }, func(t *testing.T, jobs *jobServer, worker *Worker) {
 				jobs.add("job_1", `{}`)
 				stopped := start(t, worker)
 				<-jobs.settled
@@ -361,8 +361,8 @@ func TestFailuresSayWhetherAndWhenToTryAgain(t *testing.T) {
 }
 
 func TestAPanicFailsTheJobAndNotTheWorker(t *testing.T) {
-	inBubble(t, func(_ context.Context, task *Task) (any, error) {
-		if task.Job.ID == "job_1" {
+	inBubble(t, func(_ context.Context, attempt *Attempt) (any, error) {
+		if attempt.Job.ID == "job_1" {
 			panic("secret of the worker")
 		}
 		return nil, nil
@@ -399,7 +399,7 @@ func TestAResultThatIsRefusedFailsTheJob(t *testing.T) {
 			})
 		})
 	}
-	inBubble(t, func(context.Context, *Task) (any, error) { return func() {}, nil }, func(t *testing.T, jobs *jobServer, worker *Worker) {
+	inBubble(t, func(context.Context, *Attempt) (any, error) { return func() {}, nil }, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		jobs.add("job_1", `{}`)
 		stopped := start(t, worker)
 		<-jobs.settled
@@ -474,12 +474,12 @@ func TestAServerOutOfReachIsTriedAgainMoreAndMoreSlowly(t *testing.T) {
 func TestAShutdownLetsJobsFinishAndGivesTheRestBack(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		started := make(chan struct{}, 2)
-		worker.Handlers[testType] = func(ctx context.Context, task *Task) (any, error) {
+		worker.Handlers[testType] = func(ctx context.Context, attempt *Attempt) (any, error) {
 			started <- struct{}{}
-			if task.Job.ID == "job_1" {
+			if attempt.Job.ID == "job_1" {
 				return "in time", sleep(ctx, 5*time.Second)
 			}
-			return untilStopped(ctx, task)
+			return untilStopped(ctx, attempt)
 		}
 		worker.Concurrency = 2
 		jobs.refuse["jobs/job_2/release"] = times(1, denial{500, "", "DATABASE_ERROR"})
@@ -520,9 +520,9 @@ func TestAnIdleWorkerEndsAtOnce(t *testing.T) {
 func TestAShutdownDoesNotWaitForAServerThatIsAway(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		started := make(chan struct{})
-		worker.Handlers[testType] = func(ctx context.Context, task *Task) (any, error) {
+		worker.Handlers[testType] = func(ctx context.Context, attempt *Attempt) (any, error) {
 			close(started)
-			return untilStopped(ctx, task)
+			return untilStopped(ctx, attempt)
 		}
 		worker.DrainTimeout = time.Second
 		jobs.refuse["report"] = always(denial{503, "", "SERVICE_UNAVAILABLE"})
@@ -539,7 +539,7 @@ func TestAShutdownDoesNotWaitForAServerThatIsAway(t *testing.T) {
 func TestAHandlerThatDoesNotHeedItsContextIsLeftBehind(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, jobs *jobServer, worker *Worker) {
 		started, released := make(chan struct{}), make(chan struct{})
-		worker.Handlers[testType] = func(context.Context, *Task) (any, error) {
+		worker.Handlers[testType] = func(context.Context, *Attempt) (any, error) {
 			close(started)
 			<-released
 			return nil, nil
@@ -576,7 +576,7 @@ func TestAWorkerNeverDoesMoreJobsThanItHasPlaces(t *testing.T) {
 	const places, all = 3, 20
 	var mu sync.Mutex
 	running, most := 0, 0
-	inBubble(t, func(ctx context.Context, _ *Task) (any, error) {
+	inBubble(t, func(ctx context.Context, _ *Attempt) (any, error) {
 		mu.Lock()
 		running++
 		most = max(most, running)

@@ -86,8 +86,8 @@ func work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	count := func(_ context.Context, task *tallygate.Task) (any, error) {
-		task.Use("page", 1)
+	count := func(_ context.Context, attempt *tallygate.Attempt) (any, error) {
+		attempt.Use("page", 1)
 		return map[string]int{"words": 2}, nil
 	}
 	worker := tallygate.Worker{Client: client, Handlers: map[string]tallygate.Handler{"text.stats": count}, Concurrency: 10}

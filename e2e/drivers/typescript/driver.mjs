@@ -26,8 +26,8 @@ async function herd(count) {
 }
 
 async function work() {
-	function count(_input, task) {
-		task.use("page", 1);
+	function count(_input, attempt) {
+		attempt.use("page", 1);
 		return { words: 2 };
 	}
 	await new Worker(patient(), { handlers: { "text.stats": count }, concurrency: 10 }).run();

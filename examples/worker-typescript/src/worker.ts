@@ -1,6 +1,6 @@
 // Does the jobs of the type image.shrink until it is told to end: TALLYGATE_URL and TALLYGATE_KEY say for which server.
 import { Tallygate } from "tallygate";
-import { FinalError, type Task, Worker } from "tallygate/worker";
+import { FinalError, type Attempt, Worker } from "tallygate/worker";
 import { setImmediate } from "node:timers/promises";
 import { BadImage, decode, encode, type Image } from "./png.js";
 import { shrink } from "./shrink.js";
@@ -18,10 +18,10 @@ interface Output {
 
 const mostPixels = 64_000_000;
 
-async function shrinkImage({ png, width }: Input, task: Task): Promise<Output> {
+async function shrinkImage({ png, width }: Input, attempt: Attempt): Promise<Output> {
 	const image = read(png);
-	task.use("megapixel", Math.ceil((image.width * image.height) / 1_000_000));
-	task.log(`from ${image.width} × ${image.height}`);
+	attempt.use("megapixel", Math.ceil((image.width * image.height) / 1_000_000));
+	attempt.log(`from ${image.width} × ${image.height}`);
 	if (width > image.width) {
 		throw new FinalError(`the image has only ${image.width} pixels across`);
 	}
@@ -30,18 +30,18 @@ async function shrinkImage({ png, width }: Input, task: Task): Promise<Output> {
 	while (!small) {
 		// Heartbeats need a moment now and then, and a cancelled job need not be finished.
 		await setImmediate();
-		task.signal.throwIfAborted();
+		attempt.signal.throwIfAborted();
 		const until = performance.now() + 20;
 		while (!small && performance.now() < until) {
 			const step = work.next();
 			if (step.done) {
 				small = step.value;
 			} else {
-				task.progress(step.value);
+				attempt.progress(step.value);
 			}
 		}
 	}
-	task.log(`to ${small.width} × ${small.height}`);
+	attempt.log(`to ${small.width} × ${small.height}`);
 	return { png: encode(small).toString("base64"), width: small.width, height: small.height };
 }
 

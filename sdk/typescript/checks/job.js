@@ -11,12 +11,12 @@ export async function job({ url, operatorKey, key, name }) {
 	const worker = new Worker(operator, {
 		concurrency: 2,
 		handlers: {
-			[type]: async ({ text, bad }, task) => {
+			[type]: async ({ text, bad }, attempt) => {
 				if (bad) {
 					throw new FinalError("bad text");
 				}
-				task.progress(0.5);
-				task.log(`${text.length} characters`);
+				attempt.progress(0.5);
+				attempt.log(`${text.length} characters`);
 				return { upper: text.toUpperCase() };
 			},
 		},

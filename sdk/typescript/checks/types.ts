@@ -13,7 +13,7 @@ import {
 	WaitTimeoutError,
 	webhooks,
 } from "tallygate";
-import { FinalError, type Handler, RetryLater, type Task, Worker } from "tallygate/worker";
+import { type Attempt, FinalError, type Handler, RetryLater, Worker } from "tallygate/worker";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const sure = <_ extends true>() => {};
@@ -73,11 +73,11 @@ export function explain(error: unknown): string {
 	return error instanceof WaitTimeoutError ? error.job.id : String(error);
 }
 
-const handler: Handler = async (input: { text: string }, task: Task) => {
-	task.progress(0.5);
-	task.log("half");
-	task.use("page");
-	if (task.signal.aborted) {
+const handler: Handler = async (input: { text: string }, attempt: Attempt) => {
+	attempt.progress(0.5);
+	attempt.log("half");
+	attempt.use("page");
+	if (attempt.signal.aborted) {
 		throw new RetryLater("later", "5s");
 	}
 	throw new FinalError(input.text);

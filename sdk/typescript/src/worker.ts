@@ -14,23 +14,24 @@
  *
  * @packageDocumentation
  */
+
+import { Attempt } from "./attempt.js";
 import type { Answer, Caller } from "./call.js";
 import { callerOf, type Tallygate } from "./client.js";
 import { sleep } from "./clock.js";
 import { type Duration, milliseconds, notation } from "./duration.js";
 import { APIError, CallError, errorOf, retries, TallygateError } from "./errors.js";
 import { backoff, httpDate } from "./policy.js";
-import { Task } from "./task.js";
 import type { Job, Lease, LeaseRequest, Leases, Report, ReportResult, ReportResults } from "./types.js";
 
-export { CancelRequested, Draining, LeaseLost, Task } from "./task.js";
+export { Attempt, CancelRequested, Draining, LeaseLost } from "./attempt.js";
 
 /**
  * Does one job: what it returns is the result, what it throws fails the attempt. The type of the input is the handler's
  * own word; the job type's schema is what checks it.
  */
 // biome-ignore lint/suspicious/noExplicitAny: each handler names the type of its own input
-export type Handler = (input: any, task: Task) => unknown;
+export type Handler = (input: any, attempt: Attempt) => unknown;
 
 /** What a handler's error says beside its message. */
 export interface HandlerErrorOptions extends ErrorOptions {
@@ -105,7 +106,7 @@ const mostDelay = 24 * 3_600_000;
 interface Parcel {
 	report: Report;
 	bytes: number;
-	task: Task;
+	attempt: Attempt;
 	/** Whether it is sent by itself, since it was in a batch that was refused as a whole. */
 	alone: boolean;
 }
@@ -120,7 +121,7 @@ export class Worker {
 	readonly #drainTimeout: number;
 	readonly #name: string;
 	/** Jobs at work. */
-	readonly #running = new Set<Task>();
+	readonly #running = new Set<Attempt>();
 	/** Reports to make, oldest first. */
 	#outbox: Parcel[] = [];
 	/** Slots that a call on its way may fill. */
@@ -271,39 +272,39 @@ export class Worker {
 		const told = answer?.headers.date;
 		const serverNow = (told === undefined ? undefined : httpDate(told, clock.now())) ?? clock.now();
 		for (const lease of leases) {
-			const task = new Task(this.#client, clock, lease, Date.parse(lease.expires_at) - serverNow, (error) =>
+			const attempt = new Attempt(this.#client, clock, lease, Date.parse(lease.expires_at) - serverNow, (error) =>
 				this.#tell(error, lease.job),
 			);
 			if (this.#draining) {
-				this.#post(task, { job_id: lease.job.id, token: lease.token, outcome: "released" });
+				this.#post(attempt, { job_id: lease.job.id, token: lease.token, outcome: "released" });
 			} else {
-				this.#running.add(task);
-				void this.#work(task);
+				this.#running.add(attempt);
+				void this.#work(attempt);
 			}
 		}
 	}
 
 	/** Does one job and hands its report over. */
-	async #work(task: Task): Promise<void> {
-		const handler = this.#options.handlers[task.job.type] as Handler;
+	async #work(attempt: Attempt): Promise<void> {
+		const handler = this.#options.handlers[attempt.job.type] as Handler;
 		let report: Report | undefined;
 		try {
-			report = succeeded(task, await handler(task.job.input, task));
+			report = succeeded(attempt, await handler(attempt.job.input, attempt));
 		} catch (error) {
-			report = failed(task, error);
+			report = failed(attempt, error);
 		}
-		await task.flush();
+		await attempt.flush();
 		// A drain may have given the job back meanwhile.
-		if (this.#running.delete(task) && report) {
-			this.#post(task, report);
+		if (this.#running.delete(attempt) && report) {
+			this.#post(attempt, report);
 		}
 		this.#pump();
 	}
 
 	/** Puts a report into the outbox. The lease is renewed until the server has taken the report. */
-	#post(task: Task, report: Report, alone = false): void {
-		task.settle();
-		this.#outbox.push({ report, bytes: JSON.stringify(report).length, task, alone });
+	#post(attempt: Attempt, report: Report, alone = false): void {
+		attempt.settle();
+		this.#outbox.push({ report, bytes: JSON.stringify(report).length, attempt, alone });
 	}
 
 	/** Makes the oldest reports, and takes as many jobs as there are free slots. */
@@ -356,22 +357,22 @@ export class Worker {
 	}
 
 	/** Looks at what became of one report. */
-	#settled({ report, task }: Parcel, result: ReportResult | undefined): void {
+	#settled({ report, attempt }: Parcel, result: ReportResult | undefined): void {
 		const refusal = result?.error;
 		if (!refusal) {
-			task.end();
+			attempt.end();
 			return;
 		}
 		const retryable = retries(refusal.code) ?? false;
 		const error = errorOf(refusal.code, { message: refusal.message, status: 200, retryable });
 		if (retryable) {
-			this.#post(task, report, true);
+			this.#post(attempt, report, true);
 		} else if (report.outcome === "succeeded" && refusal.code === "INVALID_PARAMETER") {
 			// The lease holds: the server does not take what the handler says, such as a unit that the type does not meter.
-			this.#post(task, failure(task, `the result was refused: ${refusal.message}`, { retry: false }));
+			this.#post(attempt, failure(attempt, `the result was refused: ${refusal.message}`, { retry: false }));
 		} else {
-			task.end();
-			this.#tell(error, task.job);
+			attempt.end();
+			this.#tell(error, attempt.job);
 		}
 	}
 
@@ -390,7 +391,7 @@ export class Worker {
 		if (!refused) {
 			this.#fail(error);
 			for (const parcel of batch) {
-				parcel.task.end();
+				parcel.attempt.end();
 			}
 			return;
 		}
@@ -398,10 +399,10 @@ export class Worker {
 		if (batch.length > 1) {
 			this.#outbox.unshift(...batch.map((parcel) => ({ ...parcel, alone: true })));
 		} else if (only?.report.outcome === "succeeded") {
-			this.#post(only.task, failure(only.task, `the result was refused: ${error.message}`, { retry: false }));
+			this.#post(only.attempt, failure(only.attempt, `the result was refused: ${error.message}`, { retry: false }));
 		} else if (only) {
-			only.task.end();
-			this.#tell(error, only.task.job);
+			only.attempt.end();
+			this.#tell(error, only.attempt.job);
 		}
 	}
 
@@ -423,17 +424,17 @@ export class Worker {
 		}
 		const { clock } = this.#caller;
 		let stopTimer = clock.timer(this.#drainTimeout, () => {
-			for (const task of this.#running) {
-				task.drain();
-				this.#post(task, { job_id: task.job.id, token: task.token, outcome: "released" });
+			for (const attempt of this.#running) {
+				attempt.drain();
+				this.#post(attempt, { job_id: attempt.job.id, token: attempt.token, outcome: "released" });
 			}
 			this.#running.clear();
 			this.#pump();
 			stopTimer = clock.timer(farewell, () => {
 				// The server is away: leases end by themselves.
 				this.#stopCalls.abort();
-				for (const { task } of this.#outbox.splice(0)) {
-					task.end();
+				for (const { attempt } of this.#outbox.splice(0)) {
+					attempt.end();
 				}
 				this.#pump();
 			});
@@ -462,8 +463,8 @@ function transient(error: unknown): boolean {
 	return error instanceof CallError && error.retryable;
 }
 
-function succeeded(task: Task, value: unknown): Report | undefined {
-	if (task.lost) {
+function succeeded(attempt: Attempt, value: unknown): Report | undefined {
+	if (attempt.lost) {
 		return undefined;
 	}
 	const result = value ?? null;
@@ -476,19 +477,19 @@ function succeeded(task: Task, value: unknown): Report | undefined {
 	if (text === undefined) {
 		throw new FinalError("the handler's result cannot be written as JSON");
 	}
-	return { job_id: task.job.id, token: task.token, outcome: "succeeded", result, units: task.units };
+	return { job_id: attempt.job.id, token: attempt.token, outcome: "succeeded", result, units: attempt.units };
 }
 
-function failed(task: Task, error: unknown): Report | undefined {
-	if (task.lost) {
+function failed(attempt: Attempt, error: unknown): Report | undefined {
+	if (attempt.lost) {
 		return undefined;
 	}
-	if (task.cancelRequested) {
+	if (attempt.cancelRequested) {
 		// The server makes a cancelled job of it.
-		return { job_id: task.job.id, token: task.token, outcome: "released" };
+		return { job_id: attempt.job.id, token: attempt.token, outcome: "released" };
 	}
 	const message = error instanceof Error ? error.message || error.name : String(error);
-	return failure(task, message, {
+	return failure(attempt, message, {
 		code:
 			(error as { code?: unknown } | null)?.code === "EXTERNAL_SERVICE_ERROR" ? "EXTERNAL_SERVICE_ERROR" : undefined,
 		retry: !(error instanceof FinalError),
@@ -502,10 +503,10 @@ interface HowItFailed {
 	delay?: number | undefined;
 }
 
-function failure(task: Task, message: string, { code, retry, delay }: HowItFailed): Report {
+function failure(attempt: Attempt, message: string, { code, retry, delay }: HowItFailed): Report {
 	return {
-		job_id: task.job.id,
-		token: task.token,
+		job_id: attempt.job.id,
+		token: attempt.token,
 		outcome: "failed",
 		error: { message: clipped(message || "the handler failed"), ...(code ? { code } : {}) },
 		retry,

@@ -1,6 +1,6 @@
 // A worker process for a test: it says on its standard output what happens, a line each.
 import { Tallygate } from "tallygate";
-import { type Task, Worker } from "tallygate/worker";
+import { type Attempt, Worker } from "tallygate/worker";
 
 const told = new Promise<void>((resolve) => process.once("SIGTERM", resolve));
 
@@ -9,18 +9,18 @@ const worker = new Worker(new Tallygate(), {
 	drainTimeout: "300ms",
 	handlers: {
 		// Ends soon after the process is told to end.
-		"drain.short": async (_: unknown, task: Task) => {
-			console.log(`begun ${task.job.id}`);
+		"drain.short": async (_: unknown, attempt: Attempt) => {
+			console.log(`begun ${attempt.job.id}`);
 			await told;
 			return "done";
 		},
 		// Never ends by itself.
-		"drain.long": (_: unknown, task: Task) =>
+		"drain.long": (_: unknown, attempt: Attempt) =>
 			new Promise((_, reject) => {
-				console.log(`begun ${task.job.id}`);
-				task.signal.addEventListener("abort", () => {
-					console.log(`aborted ${(task.signal.reason as Error).name}`);
-					reject(task.signal.reason);
+				console.log(`begun ${attempt.job.id}`);
+				attempt.signal.addEventListener("abort", () => {
+					console.log(`aborted ${(attempt.signal.reason as Error).name}`);
+					reject(attempt.signal.reason);
 				});
 			}),
 	},

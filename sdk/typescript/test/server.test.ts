@@ -64,8 +64,8 @@ async function define(type: string): Promise<void> {
 }
 
 test("a job is submitted, done and charged", async () => {
-	const count = (input: { text: string }, task: { use: (unit: string, n: number) => void }) => {
-		task.use("page", 3);
+	const count = (input: { text: string }, attempt: { use: (unit: string, n: number) => void }) => {
+		attempt.use("page", 3);
 		return { words: input.text.split(" ").length };
 	};
 	await working("text.stats", { handlers: { "text.stats": count } }, async () => {
@@ -97,11 +97,11 @@ test("a job is submitted, done and charged", async () => {
 
 test("progress and log lines are told while a job runs, and its events in order", async () => {
 	const told = new Signal();
-	const handler = async (_: unknown, task: { progress: (p: number) => void; log: (line: string) => void }) => {
-		task.progress(0.5);
-		task.log("half of it");
+	const handler = async (_: unknown, attempt: { progress: (p: number) => void; log: (line: string) => void }) => {
+		attempt.progress(0.5);
+		attempt.log("half of it");
 		await told.promise;
-		task.log("the rest");
+		attempt.log("the rest");
 		return "done";
 	};
 	await working("told", { handlers: { told: handler } }, async () => {
@@ -174,8 +174,8 @@ test("what a handler throws becomes the job's error", async () => {
 });
 
 test("a result that the server refuses fails the job", async () => {
-	const handler = (_: unknown, task: { use: (unit: string) => void }) => {
-		task.use("furlong");
+	const handler = (_: unknown, attempt: { use: (unit: string) => void }) => {
+		attempt.use("furlong");
 		return 1;
 	};
 	await working("refused", { handlers: { refused: handler } }, async () => {
@@ -192,11 +192,11 @@ test("a result that the server refuses fails the job", async () => {
 test("a running job that is cancelled tells its handler", async () => {
 	const begun = new Signal();
 	let reason: unknown;
-	const handler = (_: unknown, task: { signal: AbortSignal }) =>
+	const handler = (_: unknown, attempt: { signal: AbortSignal }) =>
 		new Promise((_, reject) => {
 			begun.give();
-			task.signal.addEventListener("abort", () => {
-				reason = task.signal.reason;
+			attempt.signal.addEventListener("abort", () => {
+				reason = attempt.signal.reason;
 				reject(reason);
 			});
 		});

@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type FetchInit, type Job, type Lease, type ReportBatch, RevokedApiKeyError, Tallygate } from "tallygate";
-import { Draining, FinalError, type Handler, LeaseLost, type Task, Worker, type WorkerOptions } from "tallygate/worker";
+import {
+	type Attempt,
+	Draining,
+	FinalError,
+	type Handler,
+	LeaseLost,
+	Worker,
+	type WorkerOptions,
+} from "tallygate/worker";
 import { idle, VirtualClock } from "./virtual.js";
 
 interface Asked {
@@ -82,7 +90,7 @@ class PlayedServer {
 
 	/** Has a job to do. */
 	add(id: string, input: unknown = {}): void {
-		const job = { id, type: "task", input, status: "running" } as Job;
+		const job = { id, type: "attempt", input, status: "running" } as Job;
 		this.#jobs.push({ token: `token-${id}`, attempt: 1, expires_at: "", job });
 		for (const wake of this.#waiting.splice(0)) {
 			wake();
@@ -98,14 +106,14 @@ class PlayedServer {
 		return this.asked.filter(({ path }) => path.endsWith("/heartbeat"));
 	}
 
-	worker(task: Handler, options: Partial<WorkerOptions> = {}): Worker {
+	worker(attempt: Handler, options: Partial<WorkerOptions> = {}): Worker {
 		const client = new Tallygate({
 			url: "http://server.test",
 			key: "tg_live_case",
 			fetch: this.fetch,
 			clock: this.clock,
 		});
-		return new Worker(client, { handlers: { task }, signals: [], name: "w1", ...options });
+		return new Worker(client, { handlers: { attempt }, signals: [], name: "w1", ...options });
 	}
 
 	/** Moves the clock on until the time has come. */
@@ -127,11 +135,11 @@ function seconds(text: string): number {
 /** A handler that goes on until its test says. */
 class Work {
 	#ends = new Map<string, { done(value: unknown): void; fail(error: unknown): void }>();
-	readonly tasks = new Map<string, Task>();
+	readonly tasks = new Map<string, Attempt>();
 
-	readonly handler = (_: unknown, task: Task): Promise<unknown> => {
-		this.tasks.set(task.job.id, task);
-		return new Promise((done, fail) => this.#ends.set(task.job.id, { done, fail }));
+	readonly handler = (_: unknown, attempt: Attempt): Promise<unknown> => {
+		this.tasks.set(attempt.job.id, attempt);
+		return new Promise((done, fail) => this.#ends.set(attempt.job.id, { done, fail }));
 	};
 
 	done(id: string, value: unknown = id): void {
@@ -194,7 +202,7 @@ test("the server's clock judges leases, not the worker's", async () => {
 			return new Response(body, { headers: { Date: new Date(server.clock.now() - hour).toUTCString() } });
 		},
 	});
-	const apart = new Worker(client, { handlers: { task: work.handler }, signals: [] });
+	const apart = new Worker(client, { handlers: { attempt: work.handler }, signals: [] });
 	const ran = apart.run();
 	server.add("job_1");
 	await server.until(25_000);
@@ -215,13 +223,13 @@ test("progress and log lines go with the heartbeats, soon and together", async (
 	const ran = worker.run();
 	server.add("job_1");
 	await server.until(100);
-	const task = work.tasks.get("job_1") as Task;
+	const attempt = work.tasks.get("job_1") as Attempt;
 	for (let n = 0; n < 150; n++) {
-		task.progress(n / 1000);
-		task.log(`line ${n}`);
+		attempt.progress(n / 1000);
+		attempt.log(`line ${n}`);
 	}
-	task.log("two\nlines");
-	task.log("é".repeat(3000));
+	attempt.log("two\nlines");
+	attempt.log("é".repeat(3000));
 	await server.until(3000);
 	assert.deepEqual(
 		server.beats.map(({ at }) => at),
@@ -236,7 +244,7 @@ test("progress and log lines go with the heartbeats, soon and together", async (
 	assert.deepEqual(lines.slice(150, 152), ["two", "lines"]);
 	assert.deepEqual(lines.slice(152), ["é".repeat(2000), "é".repeat(1000)]);
 	// What is left goes before the report.
-	task.log("the last words");
+	attempt.log("the last words");
 	work.done("job_1");
 	await server.until(3100);
 	assert.deepEqual(server.beats.at(-1)?.body.logs, ["the last words"]);
@@ -244,8 +252,8 @@ test("progress and log lines go with the heartbeats, soon and together", async (
 		server.asked.findIndex(({ body }) => body.logs?.[0] === "the last words") <
 			server.asked.findIndex(({ path }) => path.endsWith("/report")),
 	);
-	assert.throws(() => task.progress(2), RangeError);
-	assert.throws(() => task.use("page", 1.5), RangeError);
+	assert.throws(() => attempt.progress(2), RangeError);
+	assert.throws(() => attempt.use("page", 1.5), RangeError);
 	await server.clock.drive(worker.stop());
 	await ran;
 });
@@ -264,7 +272,7 @@ test("a lease that is lost aborts its handler, and nothing is reported", async (
 			? { status: 400, body: { error: { code: "INVALID_REQUEST", message: "token: the lease has ended" } } }
 			: undefined;
 	await server.until(11_000);
-	const { signal } = work.tasks.get("job_1") as Task;
+	const { signal } = work.tasks.get("job_1") as Attempt;
 	assert.ok(signal.aborted && signal.reason instanceof LeaseLost);
 	work.done("job_1");
 	await server.clock.drive(worker.stop());
@@ -318,7 +326,7 @@ test("what is not done when the drain is over is given back", async () => {
 	);
 	await server.clock.drive(ran);
 	assert.deepEqual(server.reports.at(-1), { job_id: "job_2", token: "token-job_2", outcome: "released" });
-	const { signal } = work.tasks.get("job_2") as Task;
+	const { signal } = work.tasks.get("job_2") as Attempt;
 	assert.ok(signal.reason instanceof Draining);
 	work.done("job_2");
 	await idle();
@@ -452,8 +460,8 @@ test("a failure says what it is", async () => {
 		job_5: new TypeError(""),
 	};
 	const worker = server.worker(
-		(_, task) => {
-			throw thrown[task.job.id];
+		(_, attempt) => {
+			throw thrown[attempt.job.id];
 		},
 		{ concurrency: 5 },
 	);

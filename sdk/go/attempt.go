@@ -14,16 +14,16 @@ import (
 
 // Handler does one job: what it returns is the job's result, as anything that encodes to JSON; an error fails the attempt,
 // and its text is the message that the client reads. The context ends when the job is to stop: [context.Cause] says why.
-type Handler func(ctx context.Context, task *Task) (result any, err error)
+type Handler func(ctx context.Context, attempt *Attempt) (result any, err error)
 
 // HandlerOf makes a handler of a function of the input's own type. An input that does not decode into it fails for good.
-func HandlerOf[In, Out any](do func(ctx context.Context, task *Task, input In) (Out, error)) Handler {
-	return func(ctx context.Context, task *Task) (any, error) {
+func HandlerOf[In, Out any](do func(ctx context.Context, attempt *Attempt, input In) (Out, error)) Handler {
+	return func(ctx context.Context, attempt *Attempt) (any, error) {
 		var input In
-		if err := task.Decode(&input); err != nil {
+		if err := attempt.Decode(&input); err != nil {
 			return nil, err
 		}
-		return do(ctx, task, input)
+		return do(ctx, attempt, input)
 	}
 }
 
@@ -62,11 +62,11 @@ const (
 	mostDelay   = 24 * time.Hour
 )
 
-// Task is one attempt at a job, for its handler. It is safe for concurrent use. One that has only a Job will do for a test
+// Attempt is one attempt at a job, for its handler. It is safe for concurrent use. One that has only a Job will do for a test
 // of a handler.
-type Task struct {
-	Job     *Job
-	Attempt int64 // from 1
+type Attempt struct {
+	Job    *Job
+	Number int64 // from 1
 
 	mu       sync.Mutex
 	progress *float64 // not told yet
@@ -75,13 +75,13 @@ type Task struct {
 	news     chan struct{} // filled when there is something to tell
 }
 
-func newTask(l Lease) *Task {
-	return &Task{Job: &l.Job, Attempt: l.Attempt, news: make(chan struct{}, 1)}
+func newAttempt(l Lease) *Attempt {
+	return &Attempt{Job: &l.Job, Number: l.Attempt, news: make(chan struct{}, 1)}
 }
 
 // Decode decodes the job's input. Its error is final: the same input fails every time.
-func (t *Task) Decode(into any) error {
-	if err := json.Unmarshal(t.Job.Input, into); err != nil {
+func (a *Attempt) Decode(into any) error {
+	if err := json.Unmarshal(a.Job.Input, into); err != nil {
 		return Final(fmt.Errorf("the input cannot be used: %w", err))
 	}
 	return nil
@@ -89,84 +89,84 @@ func (t *Task) Decode(into any) error {
 
 // Progress tells how far the job is, from 0 to 1. It may be called as often as is convenient: about once a second the
 // last word goes out.
-func (t *Task) Progress(done float64) {
+func (a *Attempt) Progress(done float64) {
 	if math.IsNaN(done) {
 		return
 	}
 	done = min(1, max(0, done))
-	t.mu.Lock()
-	t.progress = &done
-	t.mu.Unlock()
-	t.tell()
+	a.mu.Lock()
+	a.progress = &done
+	a.mu.Unlock()
+	a.tell()
 }
 
 // Log adds a line to the job's log, which its client reads. Lines go out about once a second; past 1,000 that wait the
 // oldest are dropped.
-func (t *Task) Log(line string) {
+func (a *Attempt) Log(line string) {
 	line = cut(line, mostLine)
-	t.mu.Lock()
-	t.keep(append(t.lines, line))
-	t.mu.Unlock()
-	t.tell()
+	a.mu.Lock()
+	a.keep(append(a.lines, line))
+	a.mu.Unlock()
+	a.tell()
 }
 
-// Logf is [Task.Log] with a format.
-func (t *Task) Logf(format string, args ...any) { t.Log(fmt.Sprintf(format, args...)) }
+// Logf is [Attempt.Log] with a format.
+func (a *Attempt) Logf(format string, args ...any) { a.Log(fmt.Sprintf(format, args...)) }
 
 // Use adds to what the job has used of a unit that its type meters, which is what the client pays for.
-func (t *Task) Use(unit string, n int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.units == nil {
-		t.units = map[string]int64{}
+func (a *Attempt) Use(unit string, n int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.units == nil {
+		a.units = map[string]int64{}
 	}
-	t.units[unit] += n
+	a.units[unit] += n
 }
 
 // Used is what has been used so far.
-func (t *Task) Used() map[string]int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return maps.Clone(t.units)
+func (a *Attempt) Used() map[string]int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.units)
 }
 
-func (t *Task) tell() {
+func (a *Attempt) tell() {
 	select {
-	case t.news <- struct{}{}:
+	case a.news <- struct{}{}:
 	default:
 	}
 }
 
 // take is what the next heartbeat tells.
-func (t *Task) take() (progress *float64, lines []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := min(len(t.lines), mostLines)
-	lines, t.lines = t.lines[:n:n], t.lines[n:]
-	progress, t.progress = t.progress, nil
-	if len(t.lines) > 0 {
-		t.tell()
+func (a *Attempt) take() (progress *float64, lines []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := min(len(a.lines), mostLines)
+	lines, a.lines = a.lines[:n:n], a.lines[n:]
+	progress, a.progress = a.progress, nil
+	if len(a.lines) > 0 {
+		a.tell()
 	}
 	return progress, lines
 }
 
 // putBack returns what did not arrive, before what came since.
-func (t *Task) putBack(progress *float64, lines []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.progress == nil {
-		t.progress = progress
+func (a *Attempt) putBack(progress *float64, lines []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.progress == nil {
+		a.progress = progress
 	}
-	t.keep(append(lines, t.lines...))
+	a.keep(append(lines, a.lines...))
 }
 
-func (t *Task) hasLines() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.lines) > 0
+func (a *Attempt) hasLines() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.lines) > 0
 }
 
-func (t *Task) keep(lines []string) { t.lines = lines[max(0, len(lines)-keptLines):] }
+func (a *Attempt) keep(lines []string) { a.lines = lines[max(0, len(lines)-keptLines):] }
 
 // cut makes valid UTF-8 of at most so many bytes.
 func cut(text string, most int) string {

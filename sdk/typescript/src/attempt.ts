@@ -3,21 +3,21 @@ import type { Clock } from "./clock.js";
 import { APIError, TallygateError } from "./errors.js";
 import type { Job, Lease } from "./types.js";
 
-/** Why a task's signal is aborted: somebody cancelled the job. A result that comes all the same still counts. */
+/** Why a attempt's signal is aborted: somebody cancelled the job. A result that comes all the same still counts. */
 export class CancelRequested extends TallygateError {
 	override get name(): string {
 		return "CancelRequested";
 	}
 }
 
-/** Why a task's signal is aborted: the lease has ended, another worker may have the job, and no report is taken. */
+/** Why a attempt's signal is aborted: the lease has ended, another worker may have the job, and no report is taken. */
 export class LeaseLost extends TallygateError {
 	override get name(): string {
 		return "LeaseLost";
 	}
 }
 
-/** Why a task's signal is aborted: the worker ends, and the job has been given back. */
+/** Why a attempt's signal is aborted: the worker ends, and the job has been given back. */
 export class Draining extends TallygateError {
 	override get name(): string {
 		return "Draining";
@@ -41,7 +41,7 @@ const shortestBeat = 50;
 const usualLease = 30_000;
 
 /** One attempt at a job, as its handler sees it. */
-export class Task {
+export class Attempt {
 	readonly #client: Tallygate;
 	readonly #clock: Clock;
 	readonly #token: string;
@@ -69,7 +69,7 @@ export class Task {
 	/** The job: its id, metadata, when it was submitted. */
 	readonly job: Job;
 	/** Which attempt this is, from 1. */
-	readonly attempt: number;
+	readonly number: number;
 
 	/** @internal */
 	constructor(client: Tallygate, clock: Clock, lease: Lease, milliseconds: number, tell: (error: unknown) => void) {
@@ -78,7 +78,7 @@ export class Task {
 		this.#token = lease.token;
 		this.#tell = tell;
 		this.job = lease.job;
-		this.attempt = lease.attempt;
+		this.number = lease.attempt;
 		this.#lease = Number.isNaN(milliseconds) ? usualLease : Math.max(milliseconds, 3 * shortestBeat);
 		this.#lastBeat = clock.now();
 		this.#due = this.#lastBeat + this.#interval;
