@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CI=${CI:-true}
 
-step() { printf '\n== %s\n' "$*"; }
+step() { printf '\n== %s (after %d s)\n' "$*" $SECONDS; }
 
 # need PROGRAM PACKAGE...: the packages are to be installed if the program (a name, or paths that match) is missing.
 missing=()
