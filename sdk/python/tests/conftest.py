@@ -32,10 +32,9 @@ def world(server: Server) -> Iterator[Callable[..., World]]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if "::test_case" not in report.nodeid or "[" not in report.nodeid:
-        return
-    name = report.nodeid.split("[", 1)[1][:-1]
-    _ended[name] = _ended.get(name, True) and not report.failed and not report.skipped
+    for name, value in report.user_properties:
+        if name == "case":
+            _ended[str(value)] = _ended.get(str(value), True) and not report.failed and not report.skipped
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
