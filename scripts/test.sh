@@ -84,6 +84,9 @@ step "the samples of the reference"
 step "the documentation in a browser"
 ./scripts/browser.sh
 
+step "the API's description, linted and made into clients"
+./scripts/openapi.sh
+
 step "fuzz, briefly"
 make fuzz
 
