@@ -132,6 +132,12 @@ type Lane struct {
 	Head         JobID // empty: the beginning
 }
 
+// LaneKey names a lane.
+type LaneKey struct {
+	Type     string
+	ClientID ClientID
+}
+
 // Before reports whether an item of the lane stands before its head.
 func (l *Lane) Before(q *QueueItem) bool {
 	return q.Priority > l.HeadPriority || q.Priority == l.HeadPriority && q.JobID < l.Head

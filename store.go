@@ -27,6 +27,9 @@ type Store interface {
 type Tx interface {
 	// Now is the store's time: Go's clock where the store is one process's own.
 	Now() time.Time
+	// Seen is a time of which this transaction sees every write: whatever was decided then, or before, is done. It may be
+	// long ago where nothing has been written since.
+	Seen() (time.Time, error)
 
 	ClientTx
 	KeyTx
@@ -191,6 +194,8 @@ type QueueTx interface {
 	Lane(jobType string, c ClientID) (*Lane, error) // never nil: a new lane is empty
 	ActiveLanes(jobType string) ([]*Lane, error)    // with ready items
 	SaveLane(*Lane) error
+	EmptyLanes(limit int) ([]LaneKey, error) // those that have nothing ready, and still have a row
+	RemoveLane(LaneKey) error                // if it is empty
 }
 
 // EventTx appends and reads events.

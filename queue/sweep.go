@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ const (
 	upkeepEvery     = time.Minute // retention and old idempotency records
 	walkAgainEvery  = 60          // upkeeps
 	walkAgainBatch  = 100         // steps of a second walk in one upkeep
+	maxEmpty        = 50_000      // lanes looked at in one upkeep
 	idempotencyKept = 24 * time.Hour
 )
 
@@ -108,7 +110,7 @@ func (s *Service) sweepDue(ctx context.Context, late time.Duration) error {
 	}
 }
 
-// due looks, without writing, whether there is anything to do, and tells up to when it has looked.
+// due looks, without writing, whether there is anything to do, and tells up to when it has seen all that is due.
 func (s *Service) due(ctx context.Context, late time.Duration) (due bool, to time.Time, err error) {
 	err = s.store.View(ctx, func(tx tallygate.Tx) error {
 		from := s.swept.from(tx.Now())
@@ -117,31 +119,41 @@ func (s *Service) due(ctx context.Context, late time.Duration) (due bool, to tim
 		if err == nil && len(items) == 0 {
 			items, err = tx.OverdueItems(from, to, 1)
 		}
-		due = len(items) > 0
+		if due = len(items) > 0; err != nil || due {
+			return err
+		}
+		seen, err := tx.Seen()
+		if seen.Before(to) {
+			to = seen
+		}
 		return err
 	})
 	return due, to, err
 }
 
 // swept remembers up to when all that was due has been done, so that a sweep begins there: what was done long ago may
-// lie in a database's index for a while. Now and then it begins at the beginning, for clocks that were set back, and for
-// what was committed only when a look had already passed its time.
+// lie in a database's index for a while. What is decided later is due later than that. Now and then a sweep begins a bit
+// before, for the clocks of nodes that are set back a little, and rarely at the beginning, for whatever else there is.
 type swept struct {
 	mu    sync.Mutex
 	until time.Time
-	whole time.Time // when a sweep last began at the beginning
+	back  time.Time // when a sweep last began before until
+	whole time.Time // when one last began at the beginning
 }
 
 const (
-	sweptMargin = 5 * time.Second // of clocks that are not quite together, and of a commit: longer than a node keeps its turn standing still
-	sweptWhole  = time.Minute
+	sweptBack  = time.Minute
+	sweptWhole = time.Hour
 )
 
 func (w *swept) from(now time.Time) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now.Sub(w.whole).Abs() >= sweptWhole || w.until.After(now) {
-		w.whole, w.until = now, time.Time{}
+	switch {
+	case now.Sub(w.whole).Abs() >= sweptWhole || w.until.After(now):
+		w.until, w.back, w.whole = time.Time{}, now, now
+	case !w.until.IsZero() && now.Sub(w.back).Abs() >= sweptBack:
+		w.until, w.back = w.until.Add(-2*sweptBack), now
 	}
 	return w.until
 }
@@ -149,7 +161,7 @@ func (w *swept) from(now time.Time) time.Time {
 func (w *swept) done(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.until = now.Add(-sweptMargin)
+	w.until = now
 }
 
 func (s *Service) sweep(tx tallygate.Tx, did *change) (int, error) {
@@ -229,10 +241,11 @@ type retention struct {
 	upkeeps int
 	walked  map[string]int64
 	again   map[string]int64 // second walks that go on
+	empty   map[tallygate.LaneKey]bool
 }
 
-// upkeep removes what is older than its type keeps it (a deleted type as long as the default), and old idempotency
-// records, in bounded batches.
+// upkeep removes what is older than its type keeps it (a deleted type as long as the default), old idempotency records,
+// and lanes that have been empty since the last upkeep, in bounded batches.
 func (s *Service) upkeep(ctx context.Context, walk *retention) error {
 	kept := map[string]time.Duration{}
 	err := s.store.View(ctx, func(tx tallygate.Tx) error {
@@ -272,6 +285,42 @@ func (s *Service) upkeep(ctx context.Context, walk *retention) error {
 		err := s.store.Update(ctx, func(tx tallygate.Tx) (err error) {
 			n, err = tx.DeleteIdempotency(tx.Now().Add(-idempotencyKept), sweepBatch)
 			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.removeEmpty(ctx, walk)
+}
+
+// removeEmpty removes the lanes that were empty at the last upkeep and are so now.
+func (s *Service) removeEmpty(ctx context.Context, walk *retention) error {
+	var empty []tallygate.LaneKey
+	err := s.store.View(ctx, func(tx tallygate.Tx) (err error) {
+		empty, err = tx.EmptyLanes(maxEmpty)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	before := walk.empty
+	walk.empty = map[tallygate.LaneKey]bool{}
+	var idle []tallygate.LaneKey
+	for _, lane := range empty {
+		if before[lane] {
+			idle = append(idle, lane)
+		} else {
+			walk.empty[lane] = true
+		}
+	}
+	for some := range slices.Chunk(idle, sweepBatch) {
+		err := s.store.Update(ctx, func(tx tallygate.Tx) error {
+			for _, lane := range some {
+				if err := tx.RemoveLane(lane); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			return err

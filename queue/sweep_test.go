@@ -198,10 +198,12 @@ func TestATimeLimitFinerThanTheClockEndsAJobOnce(t *testing.T) {
 	w.owns(c, "1.00", "0.00")
 }
 
-// watchedStore tells where the last look for due items began.
+// watchedStore tells where the last look for due items began. While it is blind its views see nothing that was written
+// after a time: a commit hangs.
 type watchedStore struct {
 	tallygate.Store
-	from time.Time
+	from  time.Time
+	blind time.Time // zero: it sees everything
 }
 
 type watchedTx struct {
@@ -214,26 +216,119 @@ func (s *watchedStore) View(ctx context.Context, fn func(tallygate.Tx) error) er
 }
 
 func (tx watchedTx) DueItems(from, to time.Time, limit int) ([]*tallygate.QueueItem, error) {
-	tx.store.from = from
+	if tx.store.from = from; !tx.store.blind.IsZero() {
+		return nil, nil
+	}
 	return tx.Tx.DueItems(from, to, limit)
+}
+
+func (tx watchedTx) Seen() (time.Time, error) {
+	if blind := tx.store.blind; !blind.IsZero() {
+		return blind, nil
+	}
+	return tx.Tx.Seen()
+}
+
+func watchedWorld(t *testing.T) (*world, *watchedStore) {
+	w := testWorld(t)
+	watched := &watchedStore{Store: w.store}
+	w.queue = queue.New(watched, queue.Options{IDs: w.ids, Jitter: func(d time.Duration) time.Duration { return d }})
+	w.jobType("x", nil)
+	return w, watched
 }
 
 // TestASweepBeginsWhereTheLastOneFoundNothing: what is long done may lie in the database's index for as long as somebody
 // holds a snapshot.
 func TestASweepBeginsWhereTheLastOneFoundNothing(t *testing.T) {
-	w := testWorld(t)
-	watched := &watchedStore{Store: w.store}
-	w.queue = queue.New(watched, queue.Options{IDs: w.ids})
-	w.sweep()
-	looked := w.clock.Now()
-	w.clock.Advance(10 * time.Second)
-	w.sweep()
-	if watched.from.IsZero() || looked.Sub(watched.from) > 5*time.Second {
-		t.Errorf("a look at %v began at %v", w.clock.Now(), watched.from)
-	}
-	w.clock.Advance(2 * time.Minute)
+	w, watched := watchedWorld(t)
+	c := w.client("1.00", nil)
 	w.sweep()
 	if !watched.from.IsZero() {
-		t.Errorf("a look after minutes began at %v, not at the beginning", watched.from)
+		t.Errorf("the first look began at %v", watched.from)
 	}
+	for range 3 {
+		w.clock.Advance(10 * time.Second)
+		written := w.clock.Now()
+		w.submit(c, asked("x"))
+		w.clock.Advance(time.Second)
+		w.sweep()
+		w.clock.Advance(time.Second)
+		if w.sweep(); !watched.from.Equal(written) {
+			t.Errorf("a look at %v began at %v, the last write was at %v", w.clock.Now(), watched.from, written)
+		}
+	}
+	last := w.clock.Now()
+	w.clock.Advance(time.Minute)
+	if w.sweep(); watched.from.IsZero() || last.Sub(watched.from) < time.Minute {
+		t.Errorf("a look after a minute began at %v, where others began", watched.from)
+	}
+	w.clock.Advance(time.Hour)
+	if w.sweep(); !watched.from.IsZero() {
+		t.Errorf("a look after an hour began at %v, not at the beginning", watched.from)
+	}
+	w.clock.Advance(-10 * time.Minute)
+	w.submit(c, asked("x"))
+	w.sweep()
+	w.clock.Advance(-10 * time.Minute)
+	if w.sweep(); !watched.from.IsZero() {
+		t.Errorf("a look after the clock was set back began at %v, not at the beginning", watched.from)
+	}
+}
+
+func TestASweepFindsWhatWasCommittedLongAfterItsTime(t *testing.T) {
+	w, watched := watchedWorld(t)
+	c := w.client("1.00", nil)
+	w.sweep()
+	w.clock.Advance(time.Second)
+	watched.blind = w.clock.Now().Add(-time.Second)
+	l := w.begin(c, "x")
+	for range 4 {
+		w.clock.Advance(10 * time.Minute)
+		w.sweep()
+	}
+	w.stands(l.Job.ID, tallygate.JobRunning)
+	watched.blind = time.Time{}
+	w.sweep()
+	w.stands(l.Job.ID, tallygate.JobQueued)
+	w.audit()
+}
+
+func TestLanesThatStayEmptyAreRemoved(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.jobType("x", nil)
+		busy, idle := w.client("1.00", nil), w.client("1.00", nil)
+		w.run()
+		for range 5 { // half minutes
+			w.submit(busy, asked("x"))
+			w.tell(w.start("x"), success)
+			if w.empty() == 0 {
+				t.Error("an empty lane was removed at once")
+			}
+			time.Sleep(30 * time.Second)
+		}
+		w.submit(idle, asked("x"))
+		w.tell(w.start("x"), success)
+		time.Sleep(3 * time.Minute)
+		if n := w.empty(); n != 0 {
+			t.Errorf("%d empty lanes stay", n)
+		}
+		w.submit(idle, asked("x"))
+		w.tell(w.start("x"), success)
+		w.audit()
+		w.queue.Stop()
+	})
+}
+
+// empty counts the lanes that have a row without need.
+func (w *world) empty() (n int) {
+	w.Helper()
+	err := w.store.View(context.Background(), func(tx tallygate.Tx) error {
+		lanes, err := tx.EmptyLanes(10)
+		n = len(lanes)
+		return err
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return n
 }

@@ -26,7 +26,8 @@ func (tx *Tx) clientsAhead(ids []tallygate.ClientID) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	found, err := all(tx, `SELECT `+clientColumns+` FROM clients WHERE id = ANY($1)`, scanClient, missing)
+	found, err := all(tx, `SELECT `+clientColumns+` FROM unnest(CAST($1 AS TEXT[])) AS v (sought)
+		CROSS JOIN LATERAL (SELECT * FROM clients WHERE `+newest("id", "v.sought")+`) AS c`, scanClient, missing)
 	for _, c := range found {
 		tx.cache.clients[c.ID] = &cached[tallygate.Client]{value: *c}
 	}

@@ -56,7 +56,7 @@ func (tx *Tx) cachedClient(id tallygate.ClientID) (*cached[tallygate.Client], er
 	if row, ok := tx.cache.clients[id]; ok {
 		return row, nil
 	}
-	c, err := one(tx, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, scanClient, string(id))
+	c, err := one(tx, `SELECT `+clientColumns+` FROM clients WHERE `+newest("id", "$1"), scanClient, string(id))
 	if c == nil || err != nil {
 		return nil, err
 	}

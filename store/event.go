@@ -47,7 +47,7 @@ func (tx *Tx) KeepEvent(e *tallygate.Event) error {
 func (tx *Tx) NumberEvent() (int64, error) {
 	n := &tx.cache.event
 	if !n.loaded {
-		value, err := tx.integer(`SELECT value FROM counters WHERE name = 'event'`)
+		value, err := tx.integer(`SELECT value FROM counters WHERE ` + newest("name", "'event'"))
 		if err != nil {
 			return 0, err
 		}

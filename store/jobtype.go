@@ -105,7 +105,7 @@ func (tx *Tx) cachedLoad(name string) (*cached[tallygate.TypeLoad], error) {
 		return row, nil
 	}
 	row := &cached[tallygate.TypeLoad]{}
-	err := tx.conn.Query(`SELECT live, running, cost FROM type_loads WHERE job_type = $1`, func(r Row) error {
+	err := tx.conn.Query(`SELECT live, running, cost FROM type_loads WHERE `+newest("job_type", "$1"), func(r Row) error {
 		row.value = tallygate.TypeLoad{Live: r.Int64(0), Running: r.Int64(1), Cost: nanoseconds(r.Int64(2))}
 		return nil
 	}, name)

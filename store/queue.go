@@ -183,30 +183,58 @@ func (tx *Tx) cachedLane(jobType string, c tallygate.ClientID) (*cached[tallygat
 	return row, nil
 }
 
-// lanes loads the active lanes of a type once.
+// lanes loads the lanes of a type that have ready items, once.
 func (tx *Tx) lanes(jobType string) (map[tallygate.ClientID]*cached[tallygate.Lane], error) {
 	if byClient, ok := tx.cache.lanes[jobType]; ok {
 		return byClient, nil
 	}
 	byClient := map[tallygate.ClientID]*cached[tallygate.Lane]{}
 	var clients []tallygate.ClientID
-	err := tx.conn.Query(`SELECT client_id, ready, head_priority, head FROM lanes WHERE type = $1`, func(r Row) error {
+	rows := 0
+	scan := func(r Row) error {
+		rows++
 		c := tallygate.ClientID(r.Text(0))
-		byClient[c] = &cached[tallygate.Lane]{value: tallygate.Lane{
-			Type: jobType, ClientID: c, Ready: r.Int64(1), HeadPriority: r.Int64(2), Head: tallygate.JobID(r.Text(3)),
-		}}
-		clients = append(clients, c)
+		if r.Int64(1) > 0 && byClient[c] == nil {
+			byClient[c] = &cached[tallygate.Lane]{value: tallygate.Lane{
+				Type: jobType, ClientID: c, Ready: r.Int64(1), HeadPriority: r.Int64(2), Head: tallygate.JobID(r.Text(3)),
+			}}
+			clients = append(clients, c)
+		}
 		return nil
-	}, jobType)
-	if err != nil {
-		return nil, err
+	}
+	if _, keeps := tx.conn.(VersionKeeper); keeps {
+		if err := tx.conn.Query(fewLanes, scan, jobType, maxFewLanes); err != nil {
+			return nil, err
+		}
+	} else {
+		rows = maxFewLanes
+	}
+	if rows >= maxFewLanes {
+		if err := tx.conn.Query(`SELECT client_id, ready, head_priority, head FROM lanes WHERE type = $1 AND ready > 0`, scan, jobType); err != nil {
+			return nil, err
+		}
 	}
 	tx.cache.lanes[jobType] = byClient
 	if tx.far {
-		err = tx.clientsAhead(clients) // whoever looks at the lanes asks for each
+		return byClient, tx.clientsAhead(clients) // whoever looks at the lanes asks for each
 	}
-	return byClient, err
+	return byClient, nil
 }
+
+// VersionKeeper is a Conn of an engine that keeps old versions of rows as long as somebody may see them.
+type VersionKeeper interface{ KeepsVersions() }
+
+// maxFewLanes is how many lanes of a type are looked up one by one.
+const maxFewLanes = 64
+
+// fewLanes steps from lane to lane, each time to the newest version of the next, and passes by all others; see newest. A
+// step costs more than a row of a range does, so that many lanes are read as a range.
+const fewLanes = `WITH RECURSIVE found AS (
+	(SELECT client_id, ready, head_priority, head, 1 AS n FROM lanes WHERE type >= $1 AND type <= $1 ORDER BY type DESC, client_id DESC LIMIT 1)
+	UNION ALL
+	SELECT following.*, found.n + 1 FROM found CROSS JOIN LATERAL (SELECT client_id, ready, head_priority, head FROM lanes
+		WHERE (type, client_id) < ($1, found.client_id) AND type >= $1 ORDER BY type DESC, client_id DESC LIMIT 1) AS following WHERE found.n < $2)
+	SELECT client_id, ready, head_priority, head FROM found`
 
 // ActiveLanes returns copies of the type's lanes that have ready items, in no order.
 func (tx *Tx) ActiveLanes(jobType string) ([]*tallygate.Lane, error) {
@@ -231,16 +259,32 @@ var (
 	deleteLane = deleteRows("lanes", "type, client_id")
 )
 
-// SaveLane writes a lane, once a batch. An empty lane has no row.
+// SaveLane writes a lane, once a batch. An empty one keeps its row for a while, since it may fill again at once: a row
+// that goes and comes back meets, in a unique index, every version that cannot be cleaned away yet.
 func (tx *Tx) SaveLane(lane *tallygate.Lane) error {
 	row, err := tx.cachedLane(lane.Type, lane.ClientID)
 	if err != nil {
 		return err
 	}
 	return put(tx, row, *lane, func(lane *tallygate.Lane) error {
-		if lane.Ready == 0 {
-			return tx.conn.Write(deleteLane, lane.Type, string(lane.ClientID))
-		}
 		return tx.conn.Write(upsertLane, lane.Type, string(lane.ClientID), lane.Ready, lane.HeadPriority, string(lane.Head))
 	})
+}
+
+// EmptyLanes names lanes without ready items, in no order.
+func (tx *Tx) EmptyLanes(limit int) (lanes []tallygate.LaneKey, err error) {
+	err = tx.conn.Query(`SELECT type, client_id FROM lanes WHERE ready = 0 LIMIT $1`, func(r Row) error {
+		lanes = append(lanes, tallygate.LaneKey{Type: r.Text(0), ClientID: tallygate.ClientID(r.Text(1))})
+		return nil
+	}, limit)
+	return lanes, err
+}
+
+// RemoveLane takes a lane's row away if it is empty.
+func (tx *Tx) RemoveLane(k tallygate.LaneKey) error {
+	row, err := tx.cachedLane(k.Type, k.ClientID)
+	if err != nil || row.value.Ready > 0 || row.dirty {
+		return err
+	}
+	return tx.write(deleteLane, k.Type, string(k.ClientID))
 }

@@ -107,6 +107,20 @@ func (tx *Tx) Wrote() bool { return tx.writes > 0 || tx.cache.event.dirty || len
 // Now is the time of the transaction.
 func (tx *Tx) Now() time.Time { return tx.now }
 
+// Seen is a time of which this transaction sees every write up to then; see tallygate.Tx.
+func (tx *Tx) Seen() (time.Time, error) {
+	at, err := tx.integer(`SELECT at FROM counters WHERE ` + newest("name", "'event'"))
+	return moment(at), err
+}
+
+// newest is the end of a query for the one row of a key. While somebody holds a snapshot of a database that keeps old
+// versions of rows, a row that changes with every batch has tens of thousands. An index keeps equal keys in the order
+// of their places, and new versions go to the end of a table: from there on the newest is the first. The range of one
+// key, and not the key, is asked for, since the order of what is all equal would be left out.
+func newest(key, is string) string {
+	return key + ` >= ` + is + ` AND ` + key + ` <= ` + is + ` ORDER BY ` + key + ` DESC LIMIT 1`
+}
+
 var errReadOnly = errors.New("a write in a read-only transaction")
 
 // wrote notes a write of a member; every writing method begins with it.
@@ -127,7 +141,8 @@ func (tx *Tx) exec(sql string, args ...any) error {
 	return err
 }
 
-var updateCounter = update("counters", "name", "value")
+// EventCounter writes the last event's number, and the time of the write, before the commit.
+var EventCounter = update("counters", "name", "value, at")
 
 // flush writes the shared rows that changed.
 func (tx *Tx) flush() error {
@@ -139,7 +154,7 @@ func (tx *Tx) flush() error {
 	tx.cache.dirty = tx.cache.dirty[:0]
 	if tx.cache.event.dirty {
 		tx.cache.event.dirty = false
-		return tx.conn.Write(updateCounter, "event", tx.cache.event.value)
+		return tx.conn.Write(EventCounter, "event", tx.cache.event.value, micros(tx.now))
 	}
 	return nil
 }

@@ -101,7 +101,8 @@ func TestNodesWhoseClocksDifferAgreeOnTimes(t *testing.T) {
 		}
 		lease, began := there.lease()
 		there.timely("run_at", due, began)
-		there.timely("the end of a lease of 1s", began.Add(time.Second), lease.ExpiresAt.Add(50*time.Millisecond))
+		there.timely("the end of a lease of 1s that began then", due.Add(time.Second), lease.ExpiresAt)
+		there.timely("the latest end of a lease of 1s", lease.ExpiresAt, began.Add(time.Second))
 		again, taken := here.lease()
 		here.timely("the end of a lease", lease.ExpiresAt, taken)
 

@@ -18,10 +18,15 @@ type conn struct {
 	caller context.Context // of a View, whose queries end with it; nil for none
 	begin  string          // begins the transaction, on the way of its first query; empty once it is sent
 	writes gathered
+	event  counted
 	failed bool // nothing is left but to roll back
 
 	patient bool // whatever is asked may take as long as the caller waits
 }
+
+// counted is the event counter as the transaction leaves it, nil where it does not change. It travels with the number of
+// the turn, which stands in the same row.
+type counted struct{ number, at *int64 }
 
 // Exec runs a statement and returns how many rows it changed.
 func (c *conn) Exec(sql string, args ...any) (int64, error) {
@@ -62,6 +67,11 @@ func (c *conn) Query(sql string, scan func(store.Row) error, args ...any) error 
 
 // Write gathers the row. So many bytes are sent at once that they need not all be kept.
 func (c *conn) Write(w *store.Write, args ...any) error {
+	if w == store.EventCounter {
+		number, at := args[1].(int64), args[2].(int64)
+		c.event = counted{&number, &at}
+		return nil
+	}
 	c.writes.add(w, args)
 	if c.writes.size < maxGathered {
 		return nil
@@ -71,6 +81,9 @@ func (c *conn) Write(w *store.Write, args ...any) error {
 
 // maxGathered bounds the bytes of rows that wait to be sent.
 const maxGathered = 16 << 20
+
+// KeepsVersions tells that reading a row passes by its old versions.
+func (c *conn) KeepsVersions() {}
 
 // Aborted reports whether an error of the database's has ended the transaction.
 func (c *conn) Aborted() bool { return c.failed }

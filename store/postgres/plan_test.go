@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -72,4 +73,73 @@ func rowsRead(t *testing.T, c *conn) (read int64) {
 		t.Fatal(err)
 	}
 	return read
+}
+
+// TestATurnCostsTheSameHoweverManyVersionsAreKept: while somebody holds a snapshot nothing can be cleaned away, and the
+// rows that change with every turn have a version for each.
+func TestATurnCostsTheSameHoweverManyVersionsAreKept(t *testing.T) {
+	s := nodes(t, 1)[0]
+	addClient(t, s, "cl_a")
+	jobType := strings.Repeat("x", 1000) // so that few versions fill a page
+	turn := func(n int64, more ...string) {
+		t.Helper()
+		err := s.Update(background, func(tx tallygate.Tx) error {
+			for _, sql := range more {
+				if _, err := s.writer.conn.Exec(sql); err != nil {
+					return err
+				}
+			}
+			c, err := tx.Client("cl_a")
+			if err != nil {
+				return err
+			}
+			c.Balance.Posted++
+			_, numbered := tx.NumberEvent()
+			return errors.Join(numbered, tx.SaveAccount(c), tx.SaveTypeLoad(jobType, &tallygate.TypeLoad{Live: n}),
+				tx.SaveLane(&tallygate.Lane{Type: jobType, ClientID: "cl_a", Ready: n % 2}),
+				tx.CountUsage(&tallygate.Outcome{ClientID: "cl_a", Type: jobType, Status: tallygate.JobSucceeded, FinishedAt: tx.Now()}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	turn(0)
+	old, watch := connect(t, s), connect(t, s)
+	if _, err := old.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Exec(t.Context(), "SELECT * FROM clients"); err != nil {
+		t.Fatal(err)
+	}
+	const turns = 100
+	var pages [8]int64 // that so many turns touched
+	before := int64(0)
+	for i := range pages {
+		for n := range int64(turns - 1) {
+			turn(n)
+		}
+		turn(turns, "SELECT pg_stat_force_next_flush()")
+		var all int64
+		if err := watch.QueryRow(t.Context(), `SELECT SUM(heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit)::bigint FROM pg_statio_user_tables
+			WHERE relname IN ('counters', 'clients', 'lanes', 'type_loads', 'usage')`).Scan(&all); err != nil {
+			t.Fatal(err)
+		}
+		pages[i], before = all-before, all
+	}
+	if first, last := pages[1], pages[len(pages)-1]; first == 0 || last > first+first/4 {
+		t.Errorf("each %d turns touched so many pages: %d", turns, pages)
+	}
+	if got := posted(t, s, "cl_a"); got != 1+turns*tallygate.Money(len(pages)) {
+		t.Errorf("%d turns count", got)
+	}
+}
+
+func connect(t *testing.T, s *Store) *pgx.Conn {
+	t.Helper()
+	pg, err := pgx.Connect(t.Context(), s.config.ConnString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pg.Close(background) })
+	return pg
 }

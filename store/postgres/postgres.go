@@ -128,6 +128,7 @@ func newPool(config *pgx.ConnConfig, readers int) (*pgxpool.Pool, error) {
 	for _, s := range append(slices.Clone(byKeys), setting{"statement_timeout", milliseconds(readTimeout)}, setting{"idle_in_transaction_session_timeout", milliseconds(journeyTimeout)}) {
 		fmt.Fprintf(&settings, "SET %s = %s; ", s.name, s.value)
 	}
+	fmt.Fprintf(&settings, "SET %s = 'no'; ", boundedNote) // a pooler may have given a writer's session
 	pooled.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.PgConn().Exec(ctx, settings.String()).ReadAll()
 		return err

@@ -148,4 +148,16 @@ var eventCases = []testCase{
 			}
 		})
 	}},
+	{"a view knows of a time up to which it sees every write", func(f *fixture) {
+		seen(f, "the time before anything was written", time.Time{}, tallygate.Tx.Seen)
+		var at time.Time
+		for range 2 {
+			f.update(func(tx tallygate.Tx) error {
+				at = tx.Now()
+				_, err := tx.NumberEvent()
+				return err
+			})
+			seen(f, "the time of the last write", at, tallygate.Tx.Seen)
+		}
+	}},
 }

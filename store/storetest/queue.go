@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallygate/tallygate"
@@ -217,5 +219,54 @@ var queueCases = []testCase{
 		seen(f, "the empty lane", &tallygate.Lane{Type: "x", ClientID: "cl_a"}, readsLane("x", "cl_a"))
 		save(tallygate.Lane{Type: "x", ClientID: "cl_a", Ready: 7})
 		seen(f, "the lane that filled again", &tallygate.Lane{Type: "x", ClientID: "cl_a", Ready: 7}, readsLane("x", "cl_a"))
+		save(tallygate.Lane{Type: "z", ClientID: "cl_b"}, tallygate.Lane{Type: "z", ClientID: "cl_a"})
+		empty := func(tx tallygate.Tx) ([]tallygate.LaneKey, error) {
+			lanes, err := tx.EmptyLanes(10)
+			slices.SortFunc(lanes, func(a, b tallygate.LaneKey) int { return strings.Compare(string(a.ClientID), string(b.ClientID)) })
+			return lanes, err
+		}
+		seen(f, "empty lanes", []tallygate.LaneKey{{Type: "z", ClientID: "cl_a"}, {Type: "z", ClientID: "cl_b"}}, empty)
+		seen(f, "how many within a limit", 1, func(tx tallygate.Tx) (int, error) {
+			lanes, err := tx.EmptyLanes(1)
+			return len(lanes), err
+		})
+		remove := func(first *tallygate.Lane, keys ...tallygate.LaneKey) {
+			f.Helper()
+			f.update(func(tx tallygate.Tx) error {
+				if first != nil {
+					if err := tx.SaveLane(first); err != nil {
+						return err
+					}
+				}
+				for _, k := range keys {
+					if err := tx.RemoveLane(k); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		remove(nil, tallygate.LaneKey{Type: "z", ClientID: "cl_b"}, tallygate.LaneKey{Type: "x", ClientID: "cl_b"}, tallygate.LaneKey{Type: "z", ClientID: "cl_c"})
+		seen(f, "the empty lane that is left", []tallygate.LaneKey{{Type: "z", ClientID: "cl_a"}}, empty)
+		seen(f, "a lane that was not empty", &b, readsLane("x", "cl_b"))
+		full := tallygate.Lane{Type: "z", ClientID: "cl_a", Ready: 3}
+		remove(&full, tallygate.LaneKey{Type: "z", ClientID: "cl_a"})
+		seen(f, "the lane that has just been filled", &full, readsLane("z", "cl_a"))
+		var want []tallygate.Lane
+		for n := range 150 { // more than are looked up one by one
+			want = append(want, tallygate.Lane{Type: "many", ClientID: tallygate.ClientID(fmt.Sprintf("cl_%03d", n)), Ready: int64(n) + 1})
+		}
+		for _, n := range []int{1, 63, 64, 65, 150} {
+			save(want[:n]...)
+			seen(f, "many active lanes", want[:n], func(tx tallygate.Tx) ([]tallygate.Lane, error) {
+				lanes, err := tx.ActiveLanes("many")
+				var found []tallygate.Lane
+				for _, l := range lanes {
+					found = append(found, *l)
+				}
+				slices.SortFunc(found, func(a, b tallygate.Lane) int { return int(a.Ready - b.Ready) })
+				return found, err
+			})
+		}
 	}},
 }

@@ -1,18 +1,24 @@
 -- Times are UTC microseconds, durations nanoseconds, money millionths of the currency, rates thousandths per second.
 -- Nought stands for a time that is not set. IDs and names compare by their bytes.
+--
+-- The keys of tables whose rows change with every batch (counters, clients, type_loads, lanes, usage) are unique because
+-- one node writes at a time and looks first; their indexes are not. A unique index looks at every version of a row when
+-- it takes in another one, and while somebody holds a snapshot none of them can be cleaned away.
 
 CREATE TABLE settings (
   name  TEXT COLLATE "C" PRIMARY KEY,
   value TEXT NOT NULL
 );
 
--- Numbers that only rise: the access revision and the last event's number. Whoever writes holds the event's row, and
+-- Numbers that only rise: the access revision and the last event's number, with the time that it was decided at. Whoever writes holds the event's row, and
 -- turn tells who wrote last: a node that finds its own knows that its memory still holds what the database holds.
 CREATE TABLE counters (
-  name  TEXT COLLATE "C" PRIMARY KEY,
+  name  TEXT COLLATE "C" NOT NULL,
   value BIGINT NOT NULL,
+  at    BIGINT NOT NULL DEFAULT 0,
   turn  BIGINT NOT NULL DEFAULT 0
 );
+CREATE INDEX counters_name ON counters (name);
 INSERT INTO counters (name, value) VALUES ('event', 0), ('revision', 0);
 
 -- The nodes that are alive. A node without recent news is not.
@@ -23,7 +29,7 @@ CREATE TABLE nodes (
 );
 
 CREATE TABLE clients (
-  id              TEXT COLLATE "C" PRIMARY KEY,
+  id              TEXT COLLATE "C" NOT NULL,
   name            TEXT NOT NULL,
   status          TEXT NOT NULL CHECK (status = 'active' OR status = 'suspended'),
   operator        BIGINT NOT NULL,
@@ -41,6 +47,16 @@ CREATE TABLE clients (
   running         BIGINT NOT NULL DEFAULT 0 CHECK (running >= 0),
   entries         BIGINT NOT NULL DEFAULT 0
 );
+CREATE INDEX clients_id ON clients (id);
+
+CREATE FUNCTION refuse_known_client() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM clients WHERE id >= NEW.id AND id <= NEW.id ORDER BY id DESC LIMIT 1) THEN
+    RAISE unique_violation USING MESSAGE = 'client ' || NEW.id || ' is there already';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER clients_unique BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION refuse_known_client();
 
 CREATE TABLE api_keys (
   id            TEXT COLLATE "C" PRIMARY KEY,
@@ -92,11 +108,12 @@ CREATE TABLE prices (
 );
 
 CREATE TABLE type_loads (
-  job_type TEXT COLLATE "C" PRIMARY KEY,
+  job_type TEXT COLLATE "C" NOT NULL,
   live     BIGINT NOT NULL CHECK (live >= 0),
   running  BIGINT NOT NULL CHECK (running >= 0),
   cost     BIGINT NOT NULL
 );
+CREATE INDEX type_loads_type ON type_loads (job_type);
 
 -- What was asked: written at submit, never changed. Every job stands in queue or in outcomes too, which name its client,
 -- so one index serves both kinds of lookup.
@@ -183,9 +200,9 @@ CREATE TABLE lanes (
   client_id TEXT COLLATE "C" NOT NULL,
   ready     BIGINT NOT NULL CHECK (ready >= 0),
   head_priority BIGINT NOT NULL,
-  head TEXT COLLATE "C" NOT NULL,
-  PRIMARY KEY (type, client_id)
+  head TEXT COLLATE "C" NOT NULL
 );
+CREATE INDEX lanes_lane ON lanes (type, client_id);
 
 -- Ended jobs by day (days since 1970, UTC), kept by adding.
 CREATE TABLE usage (
@@ -195,9 +212,9 @@ CREATE TABLE usage (
   succeeded BIGINT NOT NULL,
   failed    BIGINT NOT NULL,
   cancelled BIGINT NOT NULL,
-  charged   BIGINT NOT NULL,
-  PRIMARY KEY (client_id, day, type)
+  charged   BIGINT NOT NULL
 );
+CREATE INDEX usage_day ON usage (client_id, day, type);
 
 -- Append-only. That a job was queued, leased last and ended is told by its rows in jobs, queue and outcomes, which hold
 -- the events' numbers.

@@ -6,10 +6,11 @@ CREATE TABLE settings (
   value TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Numbers that only rise: the access revision and the last event's number.
+-- Numbers that only rise: the access revision and the last event's number, with the time that it was decided at.
 CREATE TABLE counters (
   name  TEXT PRIMARY KEY,
-  value INTEGER NOT NULL
+  value INTEGER NOT NULL,
+  at    INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 INSERT INTO counters (name, value) VALUES ('event', 0), ('revision', 0);
 
