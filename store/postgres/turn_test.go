@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -363,4 +365,64 @@ func TestANodeThatStandsStillWhileItSendsLosesItsTurn(t *testing.T) {
 		}
 	}
 	addClient(t, s, "cl_a")
+}
+
+// TestRowsThatAreAlikeInSomeColumnsAreWrittenAsTheyAre: what the rows of a batch have in common is sent once.
+func TestRowsThatAreAlikeInSomeColumnsAreWrittenAsTheyAre(t *testing.T) {
+	s := nodes(t, 1)[0]
+	random := rand.New(rand.NewPCG(1, 2))
+	texts, bodies := []string{"", "a", "b\x00"}, [][]byte{nil, []byte("{}"), []byte(`{"a":1}`)}
+	times := []time.Time{{}, time.UnixMicro(1).UTC(), time.UnixMicro(1 << 50).UTC()}
+	of := func(n int) int { return random.IntN(random.IntN(n) + 1) } // often nought
+	for batch := range 60 {
+		var written []*tallygate.Outcome
+		var items []*tallygate.QueueItem
+		for n := range 1 + of(4) {
+			o := &tallygate.Outcome{
+				JobID: tallygate.JobID(fmt.Sprintf("job_%03d_%d", batch, n)), ClientID: tallygate.ClientID(texts[of(2)]), Type: texts[of(2)],
+				Status: tallygate.JobSucceeded, Charged: tallygate.Money(of(3)), Attempt: int64(of(3)), Token: texts[of(3)],
+				StartedAt: times[of(3)], FinishedAt: times[of(3)], Event: int64(of(3)), Result: bodies[of(3)],
+			}
+			if of(2) > 0 {
+				o.Units = map[string]int64{"page": int64(of(3))}
+			}
+			q := &tallygate.QueueItem{JobID: o.JobID, ClientID: o.ClientID, Type: o.Type, State: tallygate.ItemReady, Progress: -1, Priority: int64(of(3))}
+			written, items = append(written, o), append(items, q)
+		}
+		write := func(fn func(tx tallygate.Tx, i int) error) {
+			t.Helper()
+			if err := s.Update(background, func(tx tallygate.Tx) (err error) {
+				for i := range items {
+					err = errors.Join(err, fn(tx, i))
+				}
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(func(tx tallygate.Tx, i int) error {
+			return errors.Join(tx.InsertOutcome(written[i]), tx.Enqueue(items[i]))
+		})
+		write(func(tx tallygate.Tx, i int) error {
+			q := items[i]
+			q.State, q.At, q.Attempt, q.Token, q.Worker = tallygate.ItemState(of(3)), times[of(3)], int64(of(3)), texts[of(2)], texts[of(2)]
+			return tx.SaveItem(q)
+		})
+		err := s.View(background, func(tx tallygate.Tx) error {
+			for i, want := range written {
+				got, err := tx.Outcome(want.JobID)
+				if want.Token = text(want.Token); err != nil || !reflect.DeepEqual(got, want) {
+					return fmt.Errorf("of %d rows, number %d: %w\n got %+v\nwant %+v", len(written), i, err, got, want)
+				}
+				item, err := tx.Item(want.JobID)
+				if err != nil || !reflect.DeepEqual(item, items[i]) {
+					return fmt.Errorf("of %d items, number %d: %w\n got %+v\nwant %+v", len(items), i, err, item, items[i])
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
