@@ -94,9 +94,18 @@ var auditChecks = []auditCheck{
 // maxFindings bounds how many findings of one statement a report lists.
 const maxFindings = 100
 
+// WholeReader is a Conn whose statements look things up by keys unless it is told that they are going to read whole
+// tables.
+type WholeReader interface{ ReadWhole() error }
+
 // Audit proves the ledger over the transaction's snapshot.
 func (tx *Tx) Audit() (*tallygate.AuditReport, error) {
 	report := &tallygate.AuditReport{Findings: []tallygate.AuditFinding{}}
+	if c, ok := tx.conn.(WholeReader); ok {
+		if err := c.ReadWhole(); err != nil {
+			return nil, err
+		}
+	}
 	for _, count := range []struct {
 		into *int64
 		sql  string

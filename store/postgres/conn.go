@@ -85,6 +85,12 @@ const maxGathered = 16 << 20
 // KeepsVersions tells that reading a row passes by its old versions.
 func (c *conn) KeepsVersions() {}
 
+// ReadWhole lets the rest of the transaction read and join whole tables.
+func (c *conn) ReadWhole() error {
+	_, err := c.Exec(wholeSQL)
+	return err
+}
+
 // Aborted reports whether an error of the database's has ended the transaction.
 func (c *conn) Aborted() bool { return c.failed }
 

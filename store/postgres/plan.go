@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -16,5 +17,16 @@ var byKeys = []setting{
 	{"enable_hashjoin", "off"}, {"enable_mergejoin", "off"}, {"jit", "off"},
 	{"plan_cache_mode", "force_generic_plan"}, // by keys it is the same plan for all values; else one is made for each batch
 }
+
+// wholeSQL takes byKeys back for a transaction.
+var wholeSQL = func() string {
+	var sets []string
+	for _, s := range byKeys {
+		if strings.HasPrefix(s.name, "enable_") {
+			sets = append(sets, "set_config('"+s.name+"', 'on', true)")
+		}
+	}
+	return "SELECT " + strings.Join(sets, ", ")
+}()
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
