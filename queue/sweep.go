@@ -142,7 +142,8 @@ type swept struct {
 }
 
 const (
-	sweptBack  = time.Minute
+	sweptBack  = 10 * time.Minute
+	setBack    = 2 * time.Minute // more than a node's own time lags behind a database's clock that was set back
 	sweptWhole = time.Hour
 )
 
@@ -153,7 +154,7 @@ func (w *swept) from(now time.Time) time.Time {
 	case now.Sub(w.whole).Abs() >= sweptWhole || w.until.After(now):
 		w.until, w.back, w.whole = time.Time{}, now, now
 	case !w.until.IsZero() && now.Sub(w.back).Abs() >= sweptBack:
-		w.until, w.back = w.until.Add(-2*sweptBack), now
+		w.until, w.back = w.until.Add(-setBack), now
 	}
 	return w.until
 }
