@@ -115,12 +115,15 @@ export interface JobEvent {
 	created_at: Time;
 }
 
+/** A JSON Schema (2020-12). */
+export type InputSchema = Record<string, unknown> | boolean;
+
 /** What can be run. How it is done (the optional members) is shown to operators alone. */
 export interface JobType {
 	name: string;
 	description: string;
 	/** The JSON Schema (2020-12) of its input; `{}` allows everything. */
-	input_schema: Record<string, unknown> | boolean;
+	input_schema: InputSchema;
 	currency: string;
 	price: Price;
 	/** Rises with every change of the price. */
@@ -150,7 +153,7 @@ export interface JobType {
 export interface JobTypeDefinition {
 	name?: string | null;
 	description?: string | null;
-	input_schema?: Record<string, unknown> | boolean | null;
+	input_schema?: InputSchema | null;
 	price?: PriceDefinition | null;
 	executor?: ExecutorDefinition | null;
 	max_attempts?: number | null;
