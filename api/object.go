@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -249,7 +251,7 @@ func (o *object) invalid(name, format string, args ...any) {
 	o.faults.invalid(o.field(name), format, args...)
 }
 
-// text is a string of at most limit bytes, and whether there is one.
+// text is a string of at most limit characters, and whether there is one.
 func (o *object) text(name string, limit int) (string, bool) {
 	v := o.optional(name)
 	if v == nil {
@@ -260,8 +262,8 @@ func (o *object) text(name string, limit int) (string, bool) {
 		return "", false
 	}
 	s := unquote(v)
-	if len(s) > limit {
-		o.invalid(name, "must have at most %d bytes", limit)
+	if utf8.RuneCountInString(s) > limit {
+		o.invalid(name, "must have at most %d characters", limit)
 		return "", false
 	}
 	return s, true
@@ -288,14 +290,27 @@ func unquote(v []byte) string {
 	return string(s)
 }
 
+// wholeNumber is a JSON number without a fraction, however it is written: 5, 5.0 and 50e-1 are the same to JSON Schema.
+func wholeNumber(v []byte) (int64, bool) {
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	if err == nil {
+		return n, true
+	}
+	f, err := strconv.ParseFloat(string(v), 64)
+	if err != nil || v[0] == '"' || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
+		return 0, false
+	}
+	return int64(f), true
+}
+
 // integer is a whole number within bounds, or what is given for absent.
 func (o *object) integer(name string, absent, least, most int64) int64 {
 	v := o.optional(name)
 	if v == nil {
 		return absent
 	}
-	n, err := strconv.ParseInt(string(v), 10, 64)
-	if err != nil || n < least || n > most {
+	n, ok := wholeNumber(v)
+	if !ok || n < least || n > most {
 		o.invalid(name, "must be a whole number from %d to %d, not %s", least, most, shown(string(v)))
 		return absent
 	}
@@ -322,8 +337,8 @@ func (o *object) count(name string) *int64 {
 	if v == nil {
 		return nil
 	}
-	n, err := strconv.ParseInt(string(v), 10, 64)
-	if err != nil {
+	n, ok := wholeNumber(v)
+	if !ok {
 		o.invalid(name, "must be a whole number, not %s", shown(string(v)))
 	}
 	return &n
@@ -407,10 +422,13 @@ func (o *object) time(name string) time.Time {
 	return time.Time{}
 }
 
+// time.Parse takes more: a comma before the fraction, an hour of one digit, an offset of days.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // parseTime reads an RFC 3339 time of the years in which the store can keep it.
 func parseTime(s string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || t.Year() < 1970 || t.Year() > 2200 {
+	if err != nil || !rfc3339.MatchString(s) || t.Year() < 1970 || t.Year() > 2200 {
 		return time.Time{}, false
 	}
 	return t.UTC(), true

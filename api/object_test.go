@@ -46,7 +46,7 @@ func TestFaultsAreReportedByClass(t *testing.T) {
 
 func TestGettersTakeWhatTheyShould(t *testing.T) {
 	var f faults
-	o, ok := newObject(&f, "", []byte(` { "text" : "a\u00e9\n" , "number":-17,"float":0.5,"yes":true,"for":"1h30m","money":"0.21",
+	o, ok := newObject(&f, "", []byte(` { "text" : "a\u00e9\n" , "number":-17,"whole":-1.70e1,"float":0.5,"yes":true,"for":"1h30m","money":"0.21",
 		"at":"2026-01-31T13:00:00+01:00","list":["a","b"],"nested":{"x":{}},"nothing":null,"n\u0061me":1} `))
 	if !ok {
 		t.Fatal("not an object")
@@ -56,6 +56,9 @@ func TestGettersTakeWhatTheyShould(t *testing.T) {
 	}
 	if n := o.integer("number", 0, -100, 100); n != -17 {
 		t.Errorf("number %d", n)
+	}
+	if n := o.integer("whole", 0, -100, 100); n != -17 {
+		t.Errorf("whole %d", n)
 	}
 	if n, ok := o.number("float", 0, 1); n != 0.5 || !ok {
 		t.Errorf("float %v", n)
@@ -86,6 +89,32 @@ func TestGettersTakeWhatTheyShould(t *testing.T) {
 	o.done()
 	if f.any() {
 		t.Error(f.err())
+	}
+}
+
+// What a description's maxLength, integer and date-time mean is what is taken.
+func TestGettersRefuseWhatTheyShould(t *testing.T) {
+	for value, get := range map[string]func(*object){
+		`"ééé"`:                       func(o *object) { o.text("a", 2) },
+		`0.5`:                         func(o *object) { o.integer("a", 0, 0, 1) },
+		`1e300`:                       func(o *object) { o.count("a") },
+		`9007199254740993.0`:          func(o *object) { o.integer("a", 0, 0, 1<<53) },
+		`"1"`:                         func(o *object) { o.count("a") },
+		`"1.0"`:                       func(o *object) { o.count("a") },
+		`"2026-01-31T1:00:00Z"`:       func(o *object) { o.time("a") },
+		`"2026-01-31T12:00:00,5Z"`:    func(o *object) { o.time("a") },
+		`"2026-01-31T12:00:00+24:00"`: func(o *object) { o.time("a") },
+	} {
+		var f faults
+		o, _ := newObject(&f, "", []byte(`{"a":`+value+`}`))
+		if get(o); !f.any() {
+			t.Errorf("%s is taken", value)
+		}
+	}
+	var f faults
+	o, _ := newObject(&f, "", []byte(`{"a":"ééé"}`))
+	if s, ok := o.text("a", 3); s != "ééé" || !ok || f.any() {
+		t.Errorf("three characters: %q %v", s, f.err())
 	}
 }
 

@@ -69,11 +69,11 @@ func (c *call) lastEventID() int64 {
 	if len(values) == 0 || values[0] == "" {
 		return 0
 	}
-	n, err := strconv.ParseInt(values[0], 10, 64)
-	if err != nil || n < 0 || len(values) > 1 {
+	n, err := strconv.ParseUint(values[0], 10, 63)
+	if err != nil || len(values[0]) > 18 || len(values) > 1 {
 		c.faults.invalid("Last-Event-ID", "must be the id of an event of this stream, not %s", quoted(shown(values[0])))
 	}
-	return n
+	return int64(n)
 }
 
 // feed writes one stream. Once it has begun, an error can only end it: the caller comes back and resumes.

@@ -3,6 +3,7 @@ package api
 import (
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/queue"
@@ -104,8 +105,8 @@ func (c *call) heartbeat() error {
 	}
 	beat.Logs, _ = o.texts("logs", maxLogLines)
 	for i, line := range beat.Logs {
-		if len(line) > maxLogLine {
-			o.faults.invalid("/logs/"+strconv.Itoa(i), "must have at most %d bytes", maxLogLine)
+		if utf8.RuneCountInString(line) > maxLogLine {
+			o.faults.invalid("/logs/"+strconv.Itoa(i), "must have at most %d characters", maxLogLine)
 		}
 	}
 	if err := c.checked(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/tallygate/tallygate"
@@ -164,7 +165,7 @@ func CheckType(t *tallygate.JobType, handlers []string) Faults {
 		}
 	}
 	wrong(!typeName.MatchString(t.Name), "/name", "must be 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit")
-	wrong(len(t.Description) > 2000, "/description", "must be at most 2000 bytes")
+	wrong(utf8.RuneCountInString(t.Description) > 2000, "/description", "must be at most 2000 characters")
 	if len(t.InputSchema) > 0 {
 		_, err := compileSchema(t.InputSchema)
 		wrong(err != nil, "/input_schema", "is not a JSON Schema (2020-12): %s", schemaFault(err))

@@ -36,7 +36,7 @@ type Leases struct {
 type Heartbeat struct {
 	Token    string   `json:"token"`
 	Progress *float64 `json:"progress,omitempty"` // 0 to 1
-	Logs     []string `json:"logs,omitempty"`     // at most 100 lines of at most 4,000 bytes
+	Logs     []string `json:"logs,omitempty"`     // at most 100 lines of at most 4,000 characters
 }
 
 // Renewal is the answer to a heartbeat.
