@@ -84,7 +84,7 @@ step "the samples of the reference"
 step "the documentation in a browser"
 ./scripts/browser.sh
 
-step "the API's description, linted and made into clients"
+step "the API's description, linted, made into clients and held against a server"
 ./scripts/openapi.sh
 
 step "fuzz, briefly"
