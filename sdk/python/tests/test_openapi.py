@@ -90,8 +90,7 @@ def kinds(schema: Json) -> Any:
         return MODELS[reference]
     schema = resolved(schema)
     if "anyOf" in schema:
-        one = [kinds(of) for of in schema["anyOf"] if of != {"type": "null"}]
-        return Union[one[0], None]
+        return Union[tuple(kinds(of) for of in schema["anyOf"])]
     told: Any = schema.get("type")
     if isinstance(told, list):
         types = [of for of in cast("List[str]", told) if of != "null"]
