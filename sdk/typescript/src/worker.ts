@@ -268,7 +268,8 @@ export class Worker {
 	/** Begins the jobs that were leased; those that come too late go back at once. */
 	#take(leases: readonly Lease[], answer: Answer<unknown> | undefined): void {
 		const { clock } = this.#caller;
-		// The server's clock judges leases. Its Date is right to a second, and that is on the safe side: 0 to 1 s too early.
+		// The server's clock judges leases. Its Date has whole seconds, so that a lease may seem up to a second longer than it
+		// is: heartbeats come long before its end, and a report that comes too late is refused by its token.
 		const told = answer?.headers.date;
 		const serverNow = (told === undefined ? undefined : httpDate(told, clock.now())) ?? clock.now();
 		for (const lease of leases) {

@@ -10,8 +10,9 @@ CREATE TABLE settings (
   value TEXT NOT NULL
 );
 
--- Numbers that only rise: the access revision and the last event's number, with the time that it was decided at. Whoever writes holds the event's row, and
--- turn tells who wrote last: a node that finds its own knows that its memory still holds what the database holds.
+-- Numbers that only rise: the access revision and the last event's number, with the time that it was decided at. Whoever
+-- writes holds the event's row, and turn tells who wrote last: a node that finds its own knows that its memory still
+-- holds what the database holds.
 CREATE TABLE counters (
   name  TEXT COLLATE "C" NOT NULL,
   value BIGINT NOT NULL,
