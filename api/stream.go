@@ -24,7 +24,7 @@ var (
 
 // streamEvents is GET /v1/jobs/{id}/events: what happened to the job and what happens, as server-sent events (WHATWG
 // HTML, section 9.2) named state, progress and log. The stream ends with the job, or early with the drain; it resumes
-// after the event that Last-Event-ID names.
+// after the event that Last-Event-ID names, with an answer 204 where that was the last.
 func (c *call) streamEvents() error {
 	after := c.lastEventID()
 	if err := c.checked(); err != nil {
@@ -46,6 +46,12 @@ func (c *call) streamEvents() error {
 		}
 	}
 	h := c.w.Header()
+	if j.Status().Ended() && len(events) == 0 { // 204 has an EventSource stop coming back
+		c.limitHeaders(h)
+		c.count(countKey{})
+		c.write(http.StatusNoContent, nil)
+		return nil
+	}
 	h["Content-Type"] = eventStreamType
 	h["Cache-Control"] = noCache
 	h["X-Accel-Buffering"] = unbuffered

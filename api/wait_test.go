@@ -217,8 +217,8 @@ func TestEventsFollowAJobToItsEnd(t *testing.T) {
 		if again := eventIDs.FindStringSubmatch(resumed.Body.String()); again[1] != ids[len(ids)/2+1][1] {
 			t.Errorf("resumed after %s with %s: %s", middle, again[1], resumed.Body)
 		}
-		if over := h.send("GET", "/v1/jobs/"+id+"/events", h.keys["acme"], "", "Last-Event-ID: "+last); over.Body.Len() != 0 {
-			t.Errorf("after the end: %s", over.Body)
+		if over := h.send("GET", "/v1/jobs/"+id+"/events", h.keys["acme"], "", "Last-Event-ID: "+last); over.Code != http.StatusNoContent || over.Body.Len() != 0 || over.Header().Get("Content-Type") != "" {
+			t.Errorf("after the end: %d %v %s", over.Code, over.Header(), over.Body)
 		}
 		want(t, h.send("GET", "/v1/jobs/"+id+"/events", h.keys["acme"], "", "Last-Event-ID: x"), 400, "INVALID_PARAMETER", "Last-Event-ID")
 		want(t, h.send("GET", "/v1/jobs/"+id+"/events", h.keys["globex"], ""), http.StatusNotFound, "JOB_NOT_FOUND")

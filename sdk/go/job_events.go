@@ -52,11 +52,11 @@ func (j *Jobs) Events(ctx context.Context, id string, options ...CallOption) ite
 	return j.client.events(ctx, id, j.client.newCall(options))
 }
 
-var errStop = errors.New("no more events are wanted")
+var errStop = errors.New("no more events are wanted, or are to come")
 
 func (c *Client) events(ctx context.Context, id string, one *call) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
-		s, err := c.prepare(request{operation: "streamJobEvents", method: http.MethodGet, path: at("/v1/jobs/%s/events", id)}, one, streamType)
+		s, err := c.prepare(request{operation: "streamJobEvents", method: http.MethodGet, path: at("/v1/jobs/%s/events", id), mayBeOver: true}, one, streamType)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -69,6 +69,9 @@ func (c *Client) events(ctx context.Context, id string, one *call) iter.Seq2[*Ev
 				s.header.Set("Last-Event-ID", last)
 			}
 			err := c.attempt(ctx, t, s, func(res *http.Response, alive func()) error {
+				if res.StatusCode == http.StatusNoContent {
+					return errStop
+				}
 				if kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); strings.TrimSpace(kind) != streamType {
 					answer, _ := io.ReadAll(io.LimitReader(res.Body, mostRefusal)) // for the message alone
 					return c.unexpected(res, answer, "HTTP "+status(res)+", but not a stream of events")

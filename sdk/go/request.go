@@ -29,6 +29,7 @@ type request struct {
 	body      any           // nil: none
 	keyed     bool          // the route heeds Idempotency-Key
 	wait      time.Duration // that the call asks of the server
+	mayBeOver bool          // 204 is an answer, too
 }
 
 // at puts the identifiers into a path's %s, escaped.
@@ -199,7 +200,7 @@ func (c *Client) attempt(ctx context.Context, t *tries, s *sending, accept func(
 	res, err := c.http.Do(req)
 	if err == nil {
 		response.Status, response.RequestID = res.StatusCode, res.Header.Get("X-Request-Id")
-		if res.StatusCode == http.StatusOK {
+		if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusNoContent && s.mayBeOver {
 			err = accept(res, alive)
 		} else {
 			err = c.refusal(res)

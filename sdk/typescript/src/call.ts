@@ -209,7 +209,7 @@ export class Caller {
 	 * that ends or breaks off is opened again after its last event. Attempts count from the last event that came, the
 	 * deadline from the last sign of life. An event whose data is no JSON object is passed over.
 	 */
-	async *stream(call: Call, options: CallOptions, lastEventId: string): AsyncGenerator<StreamEvent, never, undefined> {
+	async *stream(call: Call, options: CallOptions, lastEventId: string): AsyncGenerator<StreamEvent, void, undefined> {
 		const tries = this.#tries(call, options);
 		const headers = this.#headers(call, options, "text/event-stream");
 		let last = lastEventId;
@@ -239,6 +239,10 @@ export class Caller {
 				}
 			} finally {
 				attempt.end();
+			}
+			if (!failed && attempt.over) {
+				tries.succeeded();
+				return;
 			}
 			await tries.again(
 				failed ?? attempt.failed(ConnectionError, { message: "the stream of events ended before the job did" }),
@@ -433,11 +437,19 @@ class Attempt {
 		return { value: value as Value, attempts: this.#n, headers: headersOf(this.#answer as FetchAnswer) };
 	}
 
+	/** Whether the answer says that nothing is to come. */
+	get over(): boolean {
+		return this.#answer?.status === 204;
+	}
+
 	/** Makes the request and yields the pieces of the answer as they come; the last is an error unless it ended by itself. */
 	async *pieces(headers: Record<string, string>): AsyncGenerator<Uint8Array | CallError, void, undefined> {
 		let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 		try {
 			const answer = await this.#send(headers);
+			if (this.over) {
+				return;
+			}
 			const type = answer.headers.get("content-type") ?? "";
 			if (answer.status !== 200 || !/^text\/event-stream *(;|$)/i.test(type) || !answer.body) {
 				const text = await this.#race(() => answer.text());

@@ -324,6 +324,9 @@ def events(session: Session, call: Call[JobEvent], last_id: Optional[str]) -> It
         if isinstance(answer, TallygateError):
             yield from attempts.failed(answer, may_pass(answer))
             continue
+        if answer.status == 204:  # the job has ended, and its last event was known
+            attempts.persistence.succeeded()
+            return
         if answer.status != 200:
             yield from attempts.refused(answer)
             continue
