@@ -89,10 +89,11 @@ func TestReportThroughAPausedNodeComesTooLate(t *testing.T) {
 	id := client.submit(metered)
 	late := w.lease(metered)
 	a.pause()
+	reported := object{"token": late.token, "result": object{}, "units": object{"page": 50}}
 	said := make(chan answer, 1)
 	go func() {
 		defer close(said)
-		report, err := w.try("POST", "/v1/worker/jobs/"+id+"/succeed", object{"token": late.token, "result": object{}, "units": object{"page": 50}})
+		report, err := w.try("POST", "/v1/worker/jobs/"+id+"/succeed", reported)
 		if err != nil {
 			t.Errorf("a report through a paused node: %v", err)
 			return
@@ -103,6 +104,9 @@ func TestReportThroughAPausedNodeComesTooLate(t *testing.T) {
 	worker{w.at(b)}.succeed(taken, 3).ok()
 	a.resume()
 	if report, ok := <-said; ok {
+		if report.header.Get("X-Error-Code") == "DATABASE_ERROR" { // the other node has ended the connection that stood still
+			report = w.post("/v1/worker/jobs/"+id+"/succeed", reported)
+		}
 		report.refused("INVALID_REQUEST")
 	}
 	if job := client.get("/v1/jobs/" + id).ok(); taken.job != id || job.text("receipt.charged") != "0.016" || job.number("attempt") != 2 {

@@ -26,6 +26,7 @@ type faultServer struct {
 	mu       sync.Mutex
 	random   *rand.Rand
 	storm    int            // submits that are yet to be answered 429
+	struck   map[string]int // how often the storm was told to each submit, by its key
 	dealt    map[string]int // how often each fault was
 	accepted int            // submits that the server answered 200
 }
@@ -37,7 +38,10 @@ type fault struct {
 	deal func(*faultServer, http.ResponseWriter, *http.Request)
 }
 
-const stormLength = 30
+const (
+	stormLength = 30
+	mostStruck  = 4 // a storm is over when a submit has been told of it so often: the last ones would meet it alone
+)
 
 func dealable() []fault {
 	return []fault{
@@ -77,12 +81,16 @@ func (f *faultServer) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.next
 // submits reports whether a request submits a job.
 func submits(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Path == "/v1/jobs" }
 
-// next chooses what happens to the next request. A storm is about submits: there are many at once, so that it passes.
+// next chooses what happens to the next request. A storm is about submits.
 func (f *faultServer) next(r *http.Request) func(*faultServer, http.ResponseWriter, *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	key := r.Header.Get("Idempotency-Key")
 	if f.storm > 0 && submits(r) {
 		f.storm--
+		if f.struck[key]++; f.struck[key] == mostStruck {
+			f.storm = 0
+		}
 		f.dealt["429 in a storm"]++
 		return (*faultServer).refuse
 	}
@@ -217,7 +225,7 @@ func (f *faultServer) timesOut(w http.ResponseWriter, r *http.Request) {
 
 func (f *faultServer) beginStorm(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	f.storm = stormLength
+	f.storm, f.struck = stormLength, map[string]int{}
 	f.mu.Unlock()
 	f.refuse(w, r)
 }
