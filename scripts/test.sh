@@ -6,16 +6,42 @@ export CI=${CI:-true}
 
 step() { printf '\n== %s (after %d s)\n' "$*" $SECONDS; }
 
+# beside NAME COMMAND…: runs the command while the script goes on; join NAME waits for it and prints what it said.
+# For steps that wait more than they compute.
+said=$(mktemp -d)
+declare -A lanes
+beside() {
+	set -m # a group of its own, to be ended as one
+	(set +m; "${@:2}") >"$said/$1" 2>&1 &
+	set +m
+	lanes[$1]=$!
+}
+join() {
+	local code=0
+	wait "${lanes[$1]}" || code=$?
+	unset "lanes[$1]"
+	cat "$said/$1"
+	return $code
+}
+# tidy is for the end, however it comes.
+policy=
+tidy() {
+	local lane
+	for lane in "${lanes[@]}"; do kill -- "-$lane" 2>/dev/null || true; done
+	rm -rf "$said" ${policy:+"$policy"}
+}
+trap tidy EXIT
+
 # need PROGRAM PACKAGE...: the packages are to be installed if the program (a name, or paths that match) is missing.
 missing=()
 need() { command -v "$1" >/dev/null || compgen -G "$1" >/dev/null || missing+=("${@:2}"); }
 
 install() {
-	policy=/usr/sbin/policy-rc.d # says whether Debian starts a server that it installs: no, the tests start theirs
-	if [ ! -e $policy ]; then
-		trap 'rm -f $policy' EXIT
-		printf '#!/bin/sh\nexit 101\n' >$policy
-		chmod +x $policy
+	local answer=/usr/sbin/policy-rc.d # says whether Debian starts a server that it installs: no, the tests start theirs
+	if [ ! -e $answer ]; then
+		policy=$answer
+		printf '#!/bin/sh\nexit 101\n' >$answer
+		chmod +x $answer
 	fi
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
@@ -54,46 +80,46 @@ fi
 step "tests, with the race detector"
 go test -race -gcflags=modernc.org/sqlite/lib=-race=false -count=1 -timeout 20m ./...
 
+cases=$said/cases
+sdks() {
+	set -e
+	step "the Go SDK, from a project of its own"
+	./scripts/sdk-go.sh | tee -a "$cases"
+	step "the TypeScript SDK"
+	./scripts/sdk-typescript.sh | tee -a "$cases"
+	step "the Python SDK"
+	./scripts/sdk-python.sh | tee -a "$cases"
+	step "every case by every SDK"
+	./scripts/sdk-cases.sh "$cases"
+}
+beside sdks sdks
+
 step "what stands above the store, on PostgreSQL"
 TALLYGATE_TEST_ENGINE=postgres go test -count=1 -timeout 20m ./access ./api ./executor ./ledger ./queue
-
-cases=$(mktemp)
-trap 'rm -f "$cases"' EXIT
-
-step "the Go SDK, from a project of its own"
-./scripts/sdk-go.sh | tee -a "$cases"
-
-step "the TypeScript SDK"
-./scripts/sdk-typescript.sh | tee -a "$cases"
-
-step "the Python SDK"
-./scripts/sdk-python.sh | tee -a "$cases"
-
-step "every case by every SDK"
-./scripts/sdk-cases.sh "$cases"
+join sdks
 
 step "end to end"
 go test -C e2e -count=1 -timeout 20m -v . | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
 
-step "what the documentation shows"
-./scripts/snippets.sh
-
-step "the samples of the reference"
-./scripts/samples.sh
+shows() {
+	set -e
+	step "what the documentation shows"
+	./scripts/snippets.sh
+	step "the samples of the reference"
+	./scripts/samples.sh
+	step "the examples"
+	./scripts/examples.sh
+	step "demo, from nothing"
+	./bin/tallygate demo --once --dir "$said/demo"
+}
+beside shows shows
 
 step "the documentation in a browser"
 ./scripts/browser.sh
 
 step "the API's description, linted, made into clients and held against a server"
 ./scripts/openapi.sh
+join shows
 
 step "fuzz, briefly"
 make fuzz FUZZTIME=4s
-
-step "the examples"
-./scripts/examples.sh
-
-step "demo, from nothing"
-demo=$(mktemp -d)
-trap 'rm -rf "$demo" "$cases"' EXIT
-./bin/tallygate demo --once --dir "$demo/demo"
