@@ -21,9 +21,9 @@ import (
 	faults "github.com/pb33f/libopenapi-validator/errors"
 )
 
-// Every exchange of the suite is held against the description of the API that the binary prints, by a library that
-// knows nothing of the server: an answer always, a request where the server has taken it. What the server refuses may
-// be wrong on purpose.
+// Every exchange of the suite is held against the description of the API that the binary prints, each form of it once, by
+// a library that knows nothing of the server: an answer always, a request where the server has taken it. What the server
+// refuses may be wrong on purpose.
 
 // description is the API as the binary describes it.
 type description struct {
