@@ -85,9 +85,9 @@ func submits(r *http.Request) bool { return r.Method == http.MethodPost && r.URL
 func (f *faultServer) next(r *http.Request) func(*faultServer, http.ResponseWriter, *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	key := r.Header.Get("Idempotency-Key")
 	if f.storm > 0 && submits(r) {
 		f.storm--
+		key := r.Header.Get("Idempotency-Key")
 		if f.struck[key]++; f.struck[key] == mostStruck {
 			f.storm = 0
 		}

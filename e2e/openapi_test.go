@@ -179,16 +179,17 @@ func formsOf(r *http.Request, sent []byte, response *http.Response, body []byte)
 		uri = strings.Replace(uri, cursor, "", 1)
 	}
 	frame := blurred(fmt.Appendf(nil, "%s %s %d %q %q %q", r.Method, uri, response.StatusCode, r.Header, response.Header, sent))
-	var list struct {
-		Data []json.RawMessage
-		Next json.RawMessage `json:"next_cursor"`
-	}
-	if json.Unmarshal(body, &list) == nil && len(list.Data) > 0 {
-		body = bytes.Replace(body, list.Next, nil, 1)
-		for _, item := range list.Data {
-			body = bytes.Replace(body, item, nil, 1)
+	var members map[string]json.RawMessage
+	var items []json.RawMessage
+	if json.Unmarshal(body, &members) == nil && json.Unmarshal(members["data"], &items) == nil {
+		for _, item := range items {
 			forms = append(forms, sha256.Sum256(slices.Concat(frame, []byte("item"), blurred(item))))
 		}
+		members["data"] = nil
+		if bytes.HasPrefix(members["next_cursor"], []byte(`"`)) {
+			members["next_cursor"] = json.RawMessage(`""`)
+		}
+		body = fmt.Appendf(nil, "%s", members)
 	}
 	return append(forms, sha256.Sum256(append(frame, blurred(body)...)))
 }

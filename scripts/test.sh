@@ -24,11 +24,10 @@ join() {
 	return $code
 }
 # tidy is for the end, however it comes.
-policy=
 tidy() {
 	local lane
 	for lane in "${lanes[@]}"; do kill -- "-$lane" 2>/dev/null || true; done
-	rm -rf "$said" ${policy:+"$policy"}
+	rm -rf "$said"
 }
 trap tidy EXIT
 
@@ -37,11 +36,11 @@ missing=()
 need() { command -v "$1" >/dev/null || compgen -G "$1" >/dev/null || missing+=("${@:2}"); }
 
 install() {
-	local answer=/usr/sbin/policy-rc.d # says whether Debian starts a server that it installs: no, the tests start theirs
-	if [ ! -e $answer ]; then
-		policy=$answer
-		printf '#!/bin/sh\nexit 101\n' >$answer
-		chmod +x $answer
+	policy=/usr/sbin/policy-rc.d # says whether Debian starts a server that it installs: no, the tests start theirs
+	if [ ! -e $policy ]; then
+		trap 'rm -f $policy' EXIT # of the subshell
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod +x $policy
 	fi
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
@@ -49,8 +48,11 @@ install() {
 
 step "install what is missing"
 command -v node >/dev/null || { echo "node is missing: install Node 20 or newer" >&2; exit 1; }
-python3 -c 'import requests, httpx' 2>/dev/null || python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 need curl curl
+need jq jq
+need openssl openssl
+need chromium chromium fonts-dejavu-core # now, since two steps at once can't install
 need gcc gcc libc6-dev # the race detector needs it
 command -v initdb >/dev/null || need '/usr/lib/postgresql/*/bin/initdb' postgresql
 command -v valkey-server >/dev/null || need redis-server redis-server
