@@ -204,6 +204,14 @@ func (h *host) sizes(ctx context.Context, name string) (sizes map[string]float64
 	return sizes, err
 }
 
+// ended is how many jobs have ended and are still there, by the server's own statistics.
+func (h *host) ended(ctx context.Context, name string) (n int64, err error) {
+	err = h.on(ctx, h.named(name), func(ctx context.Context, pg *pgx.Conn) error {
+		return pg.QueryRow(ctx, `SELECT COALESCE(SUM(n_tup_ins - n_tup_del), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'outcomes'`).Scan(&n)
+	})
+	return n, err
+}
+
 // backends is the processor time so far of the server's processes that serve a database, by their numbers. It is empty
 // where the server is on another machine, or where the kernel does not tell.
 func (h *host) backends(ctx context.Context, name string) (used map[int]time.Duration, err error) {

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,10 +20,17 @@ func TestEndedJobsAreRemovedAfterTheirTypesTimeInBatches(t *testing.T) {
 		counting := &countingStore{Store: w.store}
 		w.queue = queue.New(counting, queue.Options{IDs: w.ids, Every: time.Hour})
 		w.jobType("short", func(t *tallygate.JobType) { t.Retention = 10 * time.Minute })
+		w.jobType("large", func(t *tallygate.JobType) { t.Retention = 10 * time.Minute })
 		w.jobType("long", nil)
 		c := w.client("10.00", func(c *tallygate.Client) { c.Limits = tallygate.ClientLimits{} })
 		w.submit(c, append(many(1200, "short"), many(5, "long")...)...)
 		w.tellAll(w.lease(2000, "short", "long"), success)
+		for _, large := range many(12, "large") {
+			large.Input = []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
+			w.submit(c, large)
+		}
+		w.tellAll(w.lease(6, "large"), success)
+		w.tellAll(w.lease(6, "large"), success)
 		live := w.submit(c, asked("short"))[0].ID
 		listed := func() map[string]int {
 			count := map[string]int{}
@@ -44,17 +52,17 @@ func TestEndedJobsAreRemovedAfterTheirTypesTimeInBatches(t *testing.T) {
 		account := w.account(c)
 		w.run()
 		time.Sleep(10 * time.Minute)
-		if got := listed(); got["short"] != 1201 || got["long"] != 5 {
+		if got := listed(); got["short"] != 1201 || got["large"] != 12 || got["long"] != 5 {
 			t.Errorf("before their time there are %v", got)
 		}
 		counting.updates.Store(0)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if got := listed(); got["short"] != 1 || got["long"] != 5 {
+		if got := listed(); got["short"] != 1 || got["large"] != 0 || got["long"] != 5 {
 			t.Errorf("after their time there are %v", got)
 		}
-		if counting.updates.Load() < 3 {
-			t.Errorf("1200 jobs were removed in %d transactions", counting.updates.Load())
+		if counting.updates.Load() < 1200/200+12/3 {
+			t.Errorf("1200 small jobs and 12 of a MiB were removed in %d transactions", counting.updates.Load())
 		}
 		w.stands(live, tallygate.JobQueued)
 		if w.account(c) != account {

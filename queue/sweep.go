@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"iter"
 	"math"
 	"slices"
 	"sync"
@@ -12,7 +13,8 @@ import (
 
 const (
 	sweepBatch      = 500
-	removeBatch     = 50          // jobs, which may be large
+	removeBatch     = 200         // jobs
+	removeBytes     = 4 << 20     // of inputs and results, whose room takes time to give back
 	slowPoll        = time.Second // for what frees a job without a wake-up of its own
 	deputyAfter     = time.Second // that something may be due before any node does it
 	upkeepEvery     = time.Minute // retention and old idempotency records
@@ -343,9 +345,9 @@ func (s *Service) removeEnded(ctx context.Context, jobType string, kept time.Dur
 		if err != nil {
 			return false, err
 		}
-		if len(ended) > 0 {
+		for some := range portions(ended) {
 			err = s.store.Update(ctx, func(tx tallygate.Tx) error {
-				for _, j := range ended {
+				for _, j := range some {
 					if err := tx.DeleteJob(j.ClientID, j.ID); err != nil {
 						return err
 					}
@@ -362,4 +364,21 @@ func (s *Service) removeEnded(ctx context.Context, jobType string, kept time.Dur
 		walk[jobType] = last
 	}
 	return false, nil
+}
+
+// portions cuts ended jobs into what one transaction removes: removeBytes at most, or one that is larger.
+func portions(ended []tallygate.EndedJob) iter.Seq[[]tallygate.EndedJob] {
+	return func(yield func([]tallygate.EndedJob) bool) {
+		for len(ended) > 0 {
+			n, bytes := 1, ended[0].Bytes
+			for n < len(ended) && bytes+ended[n].Bytes <= removeBytes {
+				bytes += ended[n].Bytes
+				n++
+			}
+			if !yield(ended[:n]) {
+				return
+			}
+			ended = ended[n:]
+		}
+	}
 }

@@ -293,16 +293,18 @@ func (tx *Tx) Usage(c tallygate.ClientID, from, to time.Time) ([]tallygate.Usage
 // the future were written while the clock was ahead: it passes them by, and a walk from the start finds them later.
 func (tx *Tx) EndedJobs(jobType string, before time.Time, after int64, limit int) (ended []tallygate.EndedJob, last int64, err error) {
 	last = after
-	err = tx.conn.Query(`SELECT number, job_id, type, client_id, finished_at FROM outcomes WHERE number > $1 AND number <=
+	err = tx.conn.Query(`SELECT number, job_id, type, client_id, finished_at, CASE WHEN type = $6 THEN COALESCE(LENGTH(result), 0) +
+				COALESCE((SELECT LENGTH(input) FROM jobs WHERE jobs.client_id = outcomes.client_id AND jobs.id = outcomes.job_id), 0) ELSE 0 END
+			FROM outcomes WHERE number > $1 AND number <=
 			COALESCE((SELECT MIN(number) - 1 FROM (SELECT number, finished_at FROM outcomes WHERE number > $1 ORDER BY number LIMIT $3) AS near
 				WHERE finished_at >= $2 AND finished_at <= $5), $4)
 			ORDER BY number LIMIT $3`, func(r Row) error {
 		last = r.Int64(0)
 		if r.Text(2) == jobType && r.Int64(4) < micros(before) {
-			ended = append(ended, tallygate.EndedJob{ID: tallygate.JobID(r.Text(1)), ClientID: tallygate.ClientID(r.Text(3))})
+			ended = append(ended, tallygate.EndedJob{ID: tallygate.JobID(r.Text(1)), ClientID: tallygate.ClientID(r.Text(3)), Bytes: r.Int64(5)})
 		}
 		return nil
-	}, after, micros(before), limit, int64(math.MaxInt64), micros(tx.now))
+	}, after, micros(before), limit, int64(math.MaxInt64), micros(tx.now), jobType)
 	return ended, last, err
 }
 

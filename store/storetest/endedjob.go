@@ -18,7 +18,7 @@ func (f *fixture) endJob(jobType string, after time.Duration) tallygate.EndedJob
 	o := outcome(j)
 	o.FinishedAt = longAgo.Add(after)
 	f.update(func(tx tallygate.Tx) error { return ended(tx, j, o) })
-	return tallygate.EndedJob{ID: j.ID, ClientID: "cl_a"}
+	return tallygate.EndedJob{ID: j.ID, ClientID: "cl_a", Bytes: int64(len(j.Input) + len(o.Result))}
 }
 
 // endedWalk goes on where it stopped, as long as it gets on.
