@@ -252,6 +252,20 @@ func TestEveryOperationIsDescribedWhole(t *testing.T) {
 	}
 }
 
+func TestEveryComponentSaysWhatItIs(t *testing.T) {
+	for kind, components := range describe(t).at("components").(map[string]any) {
+		says := "description"
+		if kind == "examples" {
+			says = "summary"
+		}
+		for name, component := range components.(map[string]any) {
+			if s, _ := component.(map[string]any)[says].(string); s == "" {
+				t.Errorf("%s of the %s has no %s", name, kind, says)
+			}
+		}
+	}
+}
+
 // Every example is what its schema says.
 func TestExamplesOfTheDescriptionAreValid(t *testing.T) {
 	d := describe(t)

@@ -18,6 +18,8 @@ bin/tallygate openapi >"$place/openapi.json"
 lint() {
 	npm ci --silent --prefix "$tools"
 	"$tools/node_modules/.bin/spectral" lint --fail-severity warn --ruleset "$tools/spectral.yaml" "$place/openapi.yaml"
+	go -C "$tools" tool vacuum lint --no-update-check --remote=false --ext-refs --no-banner --no-style --details --fail-severity info \
+		--ruleset vacuum.yaml --ignore-file vacuum-ignore.yaml "$place/openapi.yaml"
 }
 
 # serve starts a server with two job types, a client that has money and keys for all.

@@ -166,18 +166,30 @@ func (h *house) runPython(ctx context.Context, folder string, samples []sample) 
 	return run
 }
 
-// runNode runs the samples, a module of each, in one process.
+// typed is how a reader's own project would have the compiler look at the samples.
+const typed = `{"compilerOptions": {"strict": true, "module": "nodenext", "target": "es2022", "lib": ["es2023", "dom", "dom.iterable"],
+	"types": ["node"]}, "include": ["*.mts"]}`
+
+// runNode compiles the samples, a module of each, and runs them in one process.
 func (h *house) runNode(ctx context.Context, folder string, samples []sample) *exec.Cmd {
 	for _, s := range samples {
-		write(filepath.Join(folder, s.Operation+".mjs"), s.Code)
+		write(filepath.Join(folder, s.Operation+".mts"), s.Code)
 	}
+	write(filepath.Join(folder, "tsconfig.json"), typed)
 	write(filepath.Join(folder, "samples.json"), asJSON(samples))
 	write(filepath.Join(folder, "run.mjs"), runNode)
 	if err := os.Mkdir(filepath.Join(folder, "node_modules"), 0o755); err != nil {
 		h.t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join(h.root, "sdk/typescript"), filepath.Join(folder, "node_modules/tallygate")); err != nil {
-		h.t.Fatal(err)
+	sdk := filepath.Join(h.root, "sdk/typescript")
+	for name, from := range map[string]string{"tallygate": sdk, "@types": filepath.Join(sdk, "node_modules/@types")} {
+		if err := os.Symlink(from, filepath.Join(folder, "node_modules", name)); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	tsc := exec.CommandContext(ctx, filepath.Join(sdk, "node_modules/.bin/tsc"), "-p", folder)
+	if said, err := tsc.CombinedOutput(); err != nil {
+		h.t.Fatalf("the types of the TypeScript samples: %v\n%s", err, said)
 	}
 	run := exec.CommandContext(ctx, "node", "run.mjs")
 	run.Dir = folder
