@@ -144,3 +144,30 @@ func TestFailoverOfPostgresLosesNothing(t *testing.T) {
 	b.holdsServerToItsWord()
 	c.judge(b)
 }
+
+// TestKilledRedisLosesNothing: limits are decided without it meanwhile, and by it again once it is back.
+func TestKilledRedisLosesNothing(t *testing.T) {
+	t.Parallel()
+	redis := testserver.Redis(t)
+	c := newCluster(t, 3, setup{config: "limiter: " + redis.URL + "\n"})
+	limited := func(status string) func() bool {
+		return func() bool {
+			for _, s := range c.nodes {
+				if s.as(t, "").get("/readyz").ok().text("limiter.status") != status {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	until(t, "the nodes limit by Redis", limited("ok"))
+	b := c.beginLoad()
+	c.faults(b, either(3, 50), func() {
+		redis.Kill()
+		b.succeed(t, 50)
+		until(t, "the nodes limit by themselves", limited("alone"))
+		redis.Start()
+		until(t, "the nodes limit by Redis again", limited("ok"))
+	})
+	c.judge(b)
+}

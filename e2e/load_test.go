@@ -79,9 +79,9 @@ func newLoad(t *testing.T, servers ...*server) *load {
 	}
 	close(l.up)
 	for range 3 {
-		c := s.newClient(t, "1000", object{"limits": object{"requests_per_second": 100_000, "burst": 100_000, "running_jobs": 10_000}})
+		c := s.newClient(t, "1000000", object{"limits": object{"requests_per_second": 100_000, "burst": 100_000, "running_jobs": 10_000}})
 		l.clients = append(l.clients, c)
-		l.credited[c.id] = 1_000_000_000
+		l.credited[c.id] = 1_000_000_000_000
 	}
 	return l
 }
