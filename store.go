@@ -169,7 +169,7 @@ type JobTx interface {
 type EndedJob struct {
 	ID       JobID
 	ClientID ClientID
-	Bytes    int64 // of its input and result
+	Bytes    int64 // of its input, its result and its events
 }
 
 // Usage is what a client's jobs of one type came to on one day (UTC).

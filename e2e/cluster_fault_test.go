@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"net/http"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -145,7 +147,8 @@ func TestFailoverOfPostgresLosesNothing(t *testing.T) {
 	c.judge(b)
 }
 
-// TestKilledRedisLosesNothing: limits are decided without it meanwhile, and by it again once it is back.
+// TestKilledRedisLosesNothing: limits are decided without it meanwhile, and by it again once it is back. Nobody who calls
+// is told of it: the call that meets its end is decided, too.
 func TestKilledRedisLosesNothing(t *testing.T) {
 	t.Parallel()
 	redis := testserver.Redis(t)
@@ -161,6 +164,23 @@ func TestKilledRedisLosesNothing(t *testing.T) {
 		}
 	}
 	until(t, "the nodes limit by Redis", limited("ok"))
+	limits := object{"limits": object{"requests_per_second": 50, "burst": 10}}
+	client, stop := c.nodes[0].newClient(t, "", limits), make(chan struct{})
+	told := map[int]int{} // how often which status
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			a, err := client.at(c.nodes[i%len(c.nodes)]).try(http.MethodGet, "/v1/account", nil)
+			if told[a.status]++; err != nil || a.status != http.StatusOK && a.status != http.StatusTooManyRequests {
+				t.Errorf("%s, %v", a, err)
+			}
+		}
+	})
 	b := c.beginLoad()
 	c.faults(b, either(3, 50), func() {
 		redis.Kill()
@@ -169,5 +189,10 @@ func TestKilledRedisLosesNothing(t *testing.T) {
 		redis.Start()
 		until(t, "the nodes limit by Redis again", limited("ok"))
 	})
+	close(stop)
+	calls.Wait()
+	if told[http.StatusOK] == 0 || told[http.StatusTooManyRequests] == 0 {
+		t.Errorf("a client with a limit was told %v", told)
+	}
 	c.judge(b)
 }

@@ -189,7 +189,7 @@ func (j *pastJob) cancelled() {
 func (h *history) succeed() {
 	if j, ok := h.some("running"); ok {
 		pages := h.random.Int64N(pastPages + 3)
-		h.say(j, "succeed", j.token, object{"result": 1, "units": object{"page": pages}}).ok()
+		h.say(j, "succeed", j.token, object{"result": "first", "units": object{"page": pages}}).ok()
 		j.ends("succeeded", j.price.base+min(pages, pastPages)*j.price.page)
 	}
 }
@@ -226,7 +226,7 @@ func (h *history) report() {
 		return
 	}
 	h.say(j, "heartbeat", j.tokens[0], nil).refused("INVALID_REQUEST")
-	again := h.say(j, "succeed", j.tokens[0], object{"result": 2})
+	again := h.say(j, "succeed", j.tokens[0], object{"result": "second"})
 	if j.status == "succeeded" && j.settledBy == j.tokens[0] {
 		again.ok()
 	} else {
@@ -271,6 +271,9 @@ func (h *history) compare() {
 	}
 	for _, j := range []*pastJob{h.jobs[len(h.jobs)-1], pick(h, h.jobs), pick(h, h.jobs)} {
 		a := h.any(j.client.caller).get("/v1/jobs/" + j.id).ok()
+		if j.status == "succeeded" && a.text("result") != "first" {
+			h.t.Errorf("%s: the result is another", a)
+		}
 		if a.text("status") != j.status || money(h.t, a.text("receipt.charged")) != j.charged || money(h.t, a.text("receipt.quoted")) != j.price.quote() {
 			h.t.Errorf("%s: want it %s for %d of %d", a, j.status, j.charged, j.price.quote())
 		}

@@ -14,7 +14,7 @@ import (
 const (
 	sweepBatch      = 500
 	removeBatch     = 200         // jobs
-	removeBytes     = 4 << 20     // of inputs and results, whose room takes time to give back
+	removeBytes     = 4 << 20     // of their inputs, results and events, whose room takes time to give back
 	slowPoll        = time.Second // for what frees a job without a wake-up of its own
 	deputyAfter     = time.Second // that something may be due before any node does it
 	upkeepEvery     = time.Minute // retention and old idempotency records

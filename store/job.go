@@ -294,7 +294,8 @@ func (tx *Tx) Usage(c tallygate.ClientID, from, to time.Time) ([]tallygate.Usage
 func (tx *Tx) EndedJobs(jobType string, before time.Time, after int64, limit int) (ended []tallygate.EndedJob, last int64, err error) {
 	last = after
 	err = tx.conn.Query(`SELECT number, job_id, type, client_id, finished_at, CASE WHEN type = $6 THEN COALESCE(LENGTH(result), 0) +
-				COALESCE((SELECT LENGTH(input) FROM jobs WHERE jobs.client_id = outcomes.client_id AND jobs.id = outcomes.job_id), 0) ELSE 0 END
+				COALESCE((SELECT LENGTH(input) FROM jobs WHERE jobs.client_id = outcomes.client_id AND jobs.id = outcomes.job_id), 0) +
+				COALESCE((SELECT SUM(LENGTH(data)) FROM events WHERE subject = job_id), 0) ELSE 0 END
 			FROM outcomes WHERE number > $1 AND number <=
 			COALESCE((SELECT MIN(number) - 1 FROM (SELECT number, finished_at FROM outcomes WHERE number > $1 ORDER BY number LIMIT $3) AS near
 				WHERE finished_at >= $2 AND finished_at <= $5), $4)

@@ -40,6 +40,7 @@ type PostgresServer struct {
 // PostgresOptions says how a server of a test's own differs.
 type PostgresOptions struct {
 	Settings map[string]string // of postgresql.conf
+	TLS      bool              // it takes connections with TLS, too, by a certificate for which Authority vouches
 }
 
 // settings are those of every server: no file outside its folder, no socket beside its port.
@@ -75,19 +76,19 @@ func shared() (*PostgresServer, error) {
 		}
 		return &PostgresServer{url: given}, nil
 	}
-	return newPostgres(nil, hasty)
+	return newPostgres(nil, PostgresOptions{Settings: hasty})
 }
 
 // NewPostgres starts a server of the test's own, which keeps what it has committed.
 func NewPostgres(t testing.TB, options PostgresOptions) *PostgresServer {
 	t.Helper()
-	s, err := newPostgres(t, options.Settings)
+	s, err := newPostgres(t, options)
 	must(t, err)
 	t.Cleanup(s.remove)
 	return s
 }
 
-func newPostgres(t testing.TB, own map[string]string) (*PostgresServer, error) {
+func newPostgres(t testing.TB, options PostgresOptions) (*PostgresServer, error) {
 	bin, err := postgresPrograms()
 	if err != nil {
 		return nil, err
@@ -105,7 +106,13 @@ func newPostgres(t testing.TB, own map[string]string) (*PostgresServer, error) {
 		return nil, err
 	}
 	all := maps.Clone(settings)
-	maps.Copy(all, own)
+	maps.Copy(all, options.Settings)
+	if options.TLS {
+		all["ssl"] = "on"
+		if err := s.certify(); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.configure("postgresql.conf", all); err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func TestAKilledServerKeepsWhatItCommitted(t *testing.T) {
 }
 
 func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
-	_, err := newPostgres(nil, map[string]string{"shared_buffers": "plenty"})
+	_, err := newPostgres(nil, PostgresOptions{Settings: map[string]string{"shared_buffers": "plenty"}})
 	if err == nil || !strings.Contains(err.Error(), `invalid value for parameter "shared_buffers"`) {
 		t.Errorf("the error does not have the log: %v", err)
 	}
