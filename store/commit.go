@@ -160,7 +160,9 @@ func (c *Committer) commit(batch []*member) []*member {
 	}
 	if err != nil && len(batch) > 1 && !CommitFailed(err) && !c.engine.Hopeless(err) {
 		for _, m := range batch {
-			m.err = c.again([]*member{m})
+			if err := c.again([]*member{m}); err != nil { // else it has its own answer
+				m.err = err
+			}
 			close(m.done)
 		}
 		return batch

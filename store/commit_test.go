@@ -192,6 +192,15 @@ func TestAnErrorAfterAWriteMakesEachMemberRunAlone(t *testing.T) {
 	}
 }
 
+func TestARefusalIsNoSuccessWhereMembersRunAlone(t *testing.T) {
+	refused, guilty := errors.New("refused"), errors.New("guilty")
+	a, b, c := &member{fn: refuse(refused)}, &member{fn: wrote(guilty)}, &member{fn: refuse(refused)}
+	together(t, new(engine), a, b, c)
+	if a.err != refused || b.err != guilty || c.err != refused {
+		t.Errorf("answers %v, %v, %v", a.err, b.err, c.err)
+	}
+}
+
 func TestASharedRowThatCannotBeWrittenMakesEachMemberRunAlone(t *testing.T) {
 	bad := errors.New("the last event's number is refused")
 	e := new(engine)
