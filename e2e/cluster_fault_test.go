@@ -182,7 +182,7 @@ func TestKilledRedisLosesNothing(t *testing.T) {
 		}
 	})
 	b := c.beginLoad()
-	c.faults(b, either(3, 50), func() {
+	c.faults(b, either(3, 20), func() {
 		redis.Kill()
 		b.succeed(t, 50)
 		until(t, "the nodes limit by themselves", limited("alone"))
