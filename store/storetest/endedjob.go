@@ -102,6 +102,19 @@ var endedJobCases = []testCase{
 			f.Errorf("a later walk from the start found %v", got)
 		}
 	}},
+	{"an ended job's bytes are those of its input, its result and its events", func(f *fixture) {
+		want := f.endJob("x", 0)
+		before := want.Bytes
+		f.update(func(tx tallygate.Tx) error {
+			return tx.InsertEvent(&tallygate.Event{Kind: tallygate.EventJobLog, Subject: string(want.ID), Data: []byte(`{"line":"half"}`), At: noon})
+		})
+		if want.Bytes += int64(len(`{"line":"half"}`)); before == 0 {
+			f.Error("a job without an input")
+		}
+		if got := (&endedWalk{jobType: "x"}).on(f, time.Hour, 10); !slices.Equal(got, []tallygate.EndedJob{want}) {
+			f.Errorf("found %v, want %v", got, want)
+		}
+	}},
 	{"the walk finds what ends after all that it found was removed", func(f *fixture) {
 		walk := endedWalk{jobType: "x"}
 		for round := range 3 {
