@@ -131,6 +131,9 @@ func (s *Service) followAll(ctx context.Context) {
 // seconds on nothing that is kept is believed.
 func (s *Service) Lag() time.Duration { return s.cache.age(s.now()) }
 
+// Clock is the time by which keys expire.
+func (s *Service) Clock() time.Time { return s.clock() }
+
 func (s *Service) followWithin(ctx context.Context, most time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()

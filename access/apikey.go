@@ -22,7 +22,7 @@ var (
 // addresses, expiry and limit, as does an operator's key for the operator; for others the operator may grant whatever
 // a client may hold. Wider is INSUFFICIENT_PERMISSIONS.
 func (s *Service) CreateKey(ctx context.Context, m Mutation, id tallygate.ClientID, in NewKey, encode EncodeKey) (Effect, error) {
-	wanted, err := in.read(m.Actor, id, s.now())
+	wanted, err := in.read(m.Actor, id, s.clock())
 	if err != nil {
 		return Effect{}, err
 	}

@@ -26,7 +26,7 @@ func (s *Server) appendKey(b []byte, k *tallygate.APIKey, secretMember string) [
 	b = append(b, `","name":`...)
 	b = appendText(b, k.Name)
 	b = append(b, `,"status":"`...)
-	b = append(b, k.Status(s.opt.Now())...)
+	b = append(b, k.Status(s.opt.Access.Clock())...)
 	b = append(b, `","permissions":`...)
 	b = appendList(b, k.Permissions, appendText[tallygate.Permission])
 	b = append(b, `,"allowed_cidrs":`...)

@@ -25,8 +25,9 @@ func apart(t *testing.T) (ahead, behind *node) {
 	t.Helper()
 	url := testserver.Postgres(t).Database(t)
 	join := func(off time.Duration) *node {
-		s := open(t, Options{URL: url, local: func() time.Time { return time.Now().Add(off) }})
-		n := &node{t, s, queue.New(s, queue.Options{Shared: s}), access.New(s, access.Options{Now: s.Clock, Currency: "USD"})}
+		own := func() time.Time { return time.Now().Add(off) }
+		s := open(t, Options{URL: url, local: own})
+		n := &node{t, s, queue.New(s, queue.Options{Shared: s}), access.New(s, access.Options{Now: own, Clock: s.Clock, Currency: "USD"})}
 		ctx, stop := context.WithCancel(context.Background())
 		ended := make(chan struct{}, 2)
 		go func() { n.queue.Run(ctx); ended <- struct{}{} }()
