@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"zombiezen.com/go/sqlite/sqlitex"
 )
 
 // The exit codes that the help of the command lists.
@@ -167,7 +165,7 @@ func TestServeRefusesWhatItCannotServe(t *testing.T) {
 	dir := t.TempDir()
 	fresh, config := filepath.Join(dir, "fresh.db"), filepath.Join(dir, "tallygate.yaml")
 	run(t, nil, "serve", "--listen", "127.0.0.1:0", "--database", fresh).exits(exitUsage)
-	s := serve(t, setup{})
+	s := serve(t, setup{file: true})
 	run(t, nil, "init", "--database", s.database).exits(exitUsage)
 	run(t, nil, "serve", "--listen", "127.0.0.1:0", "--database", s.database).exits(exitUsage)
 	run(t, nil, "serve", "--listen", "127.0.0.1:0", "--database", dir).exits(exitUsage)
@@ -220,14 +218,9 @@ func TestAuditFindsWhatDoesNotAddUp(t *testing.T) {
 	s.audit() // beside the running server
 	s.stop()
 	s.audit()
-	db := openDatabase(t, s.database)
-	err := sqlitex.Execute(db, `UPDATE clients SET posted = posted + 1 WHERE id = ?`, &sqlitex.ExecOptions{Args: []any{c.id}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	db := s.openDatabase()
+	db.exec(`UPDATE clients SET posted = posted + 1 WHERE id = '` + c.id + `'`)
+	db.close()
 	findings := run(t, nil, "audit", "--database", s.database, "--json").exits(exitFound).json().list("findings")
 	if len(findings) == 0 || findings[0].text("subject") != c.id {
 		t.Errorf("the findings are %s, want one of client %s", findings, c.id)

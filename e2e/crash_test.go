@@ -13,14 +13,14 @@ import (
 
 func TestKillUnderLoadLosesNothing(t *testing.T) {
 	t.Parallel()
-	killUnderLoad(t, kills(t), func(*server, *rand.Rand) {})
+	killUnderLoad(t, setup{}, kills(t), func(*server, *rand.Rand) {})
 }
 
 // TestKillInTheMiddleOfAWriteLosesNothing leaves behind what is written of a batch that nobody was told of: the
 // beginning of a frame, or a frame whose checksum does not match, at the end of the write-ahead log.
 func TestKillInTheMiddleOfAWriteLosesNothing(t *testing.T) {
 	t.Parallel()
-	killUnderLoad(t, (kills(t)+2)/3, func(s *server, random *rand.Rand) { tearLog(t, s.database+"-wal", random) })
+	killUnderLoad(t, setup{file: true}, (kills(t)+2)/3, func(s *server, random *rand.Rand) { tearLog(t, s.database+"-wal", random) })
 }
 
 // kills is how often the server is killed.
@@ -51,8 +51,9 @@ func seed(t *testing.T) uint64 {
 
 // killUnderLoad kills the server again and again while clients and workers are busy with it, and holds it to what it
 // told them. Between a kill and the next start damage may do what a crash can do to the files.
-func killUnderLoad(t *testing.T, kills int, damage func(*server, *rand.Rand)) {
-	s := serve(t, setup{listen: freeAddress(t)})
+func killUnderLoad(t *testing.T, with setup, kills int, damage func(*server, *rand.Rand)) {
+	with.listen = freeAddress(t)
+	s := serve(t, with)
 	b := newLoad(t, s).begin(t)
 	for n := range kills {
 		b.goOn(t)

@@ -10,7 +10,7 @@ import (
 )
 
 // damaged is a server whose database was damaged while it was stopped, as disks do: one value of a job is no longer
-// what was written, and a page of the ledger is gone. The rest is whole.
+// what was written, and the ledger cannot be read. The rest is whole.
 type damaged struct {
 	*server
 	client customer
@@ -27,47 +27,44 @@ func newDamaged(t *testing.T) damaged {
 	w.succeed(w.lease(metered), 1).ok()
 	s.stop()
 
-	c := openDatabase(t, s.database)
-	err := sqlitex.Execute(c, `UPDATE outcomes SET units = ? WHERE job_id = ?`, &sqlitex.ExecOptions{Args: []any{[]byte(`{"page":`), d.job}})
-	if err != nil || c.Changes() != 1 {
-		t.Fatalf("change the units of a job: %v, %d rows", err, c.Changes())
+	db := s.openDatabase()
+	if n := db.exec(`UPDATE outcomes SET units = substr(units, 1, 8) WHERE job_id = '` + d.job + `'`); n != 1 {
+		t.Fatalf("the units of %d jobs were cut, want 1", n)
+	}
+	s.loseEntries(db)
+	s.start()
+	return d
+}
+
+// loseEntries destroys the page at which the table of the ledger's entries begins, where the database is a file; in
+// PostgreSQL it takes the table away. It closes db.
+func (s *server) loseEntries(db beside) {
+	s.t.Helper()
+	if !s.inFile() {
+		db.exec(`ALTER TABLE entries RENAME TO lost`)
+		db.close()
+		return
 	}
 	var page, size int64
-	err = sqlitex.Execute(c, `SELECT rootpage, page_size FROM sqlite_master, pragma_page_size WHERE name = 'entries'`, &sqlitex.ExecOptions{
+	err := sqlitex.Execute(db.file, `SELECT rootpage, page_size FROM sqlite_master, pragma_page_size WHERE name = 'entries'`, &sqlitex.ExecOptions{
 		ResultFunc: func(row *sqlite.Stmt) error {
 			page, size = row.ColumnInt64(0), row.ColumnInt64(1)
 			return nil
 		},
 	})
 	if err != nil || page == 0 {
-		t.Fatalf("find the page of the entries: %v", err)
+		s.t.Fatalf("find the page of the entries: %v", err)
 	}
-	if err := sqlitex.ExecuteTransient(c, `PRAGMA wal_checkpoint(TRUNCATE)`, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
+	db.exec(`PRAGMA wal_checkpoint(TRUNCATE)`)
+	db.close()
 	file, err := os.OpenFile(s.database, os.O_WRONLY, 0)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	defer file.Close()
 	if _, err := file.WriteAt(bytes.Repeat([]byte{0xff}, int(size)), (page-1)*size); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	s.start()
-	return d
-}
-
-// openDatabase opens a server's database beside it.
-func openDatabase(t testing.TB, path string) *sqlite.Conn {
-	t.Helper()
-	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 func TestDamageStaysWithinWhatItHit(t *testing.T) {

@@ -12,11 +12,12 @@ import (
 
 // The suite reads its settings from the environment.
 const (
-	runVariable   = "TALLYGATE_E2E"      // 1: run the suite, as CI does; it takes minutes
-	raceVariable  = "TALLYGATE_E2E_RACE" // 1: build the binary with the race detector
-	killsVariable = "TALLYGATE_KILLS"    // how often the server is killed under load
-	seedVariable  = "TALLYGATE_SEED"     // of what is random; one that failed can be run again
-	longVariable  = "TALLYGATE_LONG"     // 1: the long forms of what takes minutes, with bounds that a quiet machine keeps
+	runVariable    = "TALLYGATE_E2E"         // 1: run the suite, as CI does; it takes minutes
+	engineVariable = "TALLYGATE_TEST_ENGINE" // postgres: where the databases are that a test does not place; empty or sqlite: in files
+	raceVariable   = "TALLYGATE_E2E_RACE"    // 1: build the binary with the race detector
+	killsVariable  = "TALLYGATE_KILLS"       // how often the server is killed under load
+	seedVariable   = "TALLYGATE_SEED"        // of what is random; one that failed can be run again
+	longVariable   = "TALLYGATE_LONG"        // 1: the long forms of what takes minutes, with bounds that a quiet machine keeps
 )
 
 // binary is the tallygate under test.
@@ -35,6 +36,9 @@ func buildAndRun(m *testing.M) (int, error) {
 	if os.Getenv(runVariable) == "" && os.Getenv("CI") == "" {
 		fmt.Printf("e2e: left out; set %s=1, or use make test, to run it\n", runVariable)
 		return 0, nil
+	}
+	if engine := os.Getenv(engineVariable); engine != "" && engine != "sqlite" && engine != "postgres" {
+		return 0, fmt.Errorf("%s is %q: it must be sqlite or postgres", engineVariable, engine)
 	}
 	dir, err := os.MkdirTemp("", "tallygate-e2e-")
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/tallygate/tallygate/testserver"
 )
 
 // setup says what is special about a server.
@@ -17,7 +19,8 @@ type setup struct {
 	launcher []string // stands before the binary and its arguments
 	env      []string
 	attr     *syscall.SysProcAttr
-	dir      string // of the database; empty: a temporary one
+	dir      string // of the database, which is a file then; empty: a temporary one
+	file     bool   // the database is a file on either engine: the test is about files
 	failing  bool   // its log may tell of panics
 }
 
@@ -43,14 +46,21 @@ func serve(t testing.TB, with setup) *server {
 // prepare initialises a database without serving it.
 func prepare(t testing.TB, with setup) *server {
 	t.Helper()
-	if with.dir == "" {
-		with.dir = t.TempDir()
+	s := &server{t: t, setup: with, web: newWeb(t)}
+	if with.dir == "" && !with.file && onPostgres() {
+		s.database = testserver.Postgres(t).Database(t)
+	} else {
+		if with.dir == "" {
+			with.dir = t.TempDir()
+		}
+		s.database = filepath.Join(with.dir, "tallygate.db")
 	}
-	s := &server{t: t, setup: with, database: filepath.Join(with.dir, "tallygate.db")}
-	s.web = newWeb(t)
 	s.operatorKey = run(t, nil, "init", "--database", s.database, "--json").exits(0).json().text("operator_key")
 	return s
 }
+
+// inFile reports whether the server's database is a file, and not PostgreSQL's.
+func (s *server) inFile() bool { return !strings.Contains(s.database, "://") }
 
 // newWeb is a caller's HTTP client: it follows no redirect.
 func newWeb(t testing.TB) *http.Client {

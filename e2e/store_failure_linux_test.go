@@ -26,7 +26,7 @@ const unlimited = ^uint64(0)
 
 func TestDatabaseThatMayNotGrow(t *testing.T) {
 	t.Parallel()
-	s := serve(t, setup{})
+	s := serve(t, setup{file: true})
 	s.define(t, metered, pullType())
 	c := s.newClient(t, "10")
 	log, err := os.Stat(s.database + "-wal")
@@ -42,7 +42,7 @@ func TestDatabaseThatMayNotGrow(t *testing.T) {
 
 func TestDatabaseThatTakesNoWriteAtAll(t *testing.T) {
 	t.Parallel()
-	s := serve(t, setup{})
+	s := serve(t, setup{file: true})
 	s.define(t, metered, pullType())
 	c := s.newClient(t, "10")
 	id := c.submit(metered)
@@ -103,7 +103,7 @@ func TestFullFileSystem(t *testing.T) {
 	}
 	until(t, "a submit passes once there is room", func() bool { return c.post("/v1/jobs", someJob).status == http.StatusOK })
 	isExactly(t, c, append(acknowledged, ""))
-	copied := prepare(t, setup{})
+	copied := prepare(t, setup{file: true})
 	for _, suffix := range []string{"", "-wal"} {
 		copyFile(t, copied.database+suffix, filepath.Join(inside, "tallygate.db"+suffix))
 	}
@@ -213,7 +213,7 @@ const (
 // wrong.
 func TestDatabaseThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	s := serve(t, setup{})
+	s := serve(t, setup{file: true})
 	c := s.newClient(t, "1")
 	unknown := prepare(t, setup{}).operatorKey
 	file, err := os.OpenFile(s.database+"-shm", os.O_RDWR, 0)

@@ -103,6 +103,12 @@ join sdks
 step "end to end"
 go test -C e2e -count=1 -timeout 20m -v . | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
 
+# What is about files, about HTTP alone, or on PostgreSQL in any case, has been seen.
+step "end to end, on PostgreSQL"
+TALLYGATE_TEST_ENGINE=postgres go test -C e2e -count=1 -timeout 20m -v . \
+	-skip 'Node|Backend|Postgres|Redis|Cluster|Kill|DatabaseThat|FileSystem|ServeRefuses|KeyScan|Demo|Body|Callers|SDKs|Exchanges|Contract' |
+	grep -vE '^ *(=== (RUN|PAUSE|CONT|NAME)|--- PASS)|^PASS'
+
 shows() {
 	set -e
 	step "what the documentation shows"
