@@ -85,7 +85,14 @@ func TestNodesBehindAPoolerWork(t *testing.T) {
 // TestAnotherNodeLeadsWhenTheLeaderIsGone, and leases that end in between are found by the others.
 func TestAnotherNodeLeadsWhenTheLeaderIsGone(t *testing.T) {
 	t.Parallel()
-	for name, goes := range map[string]func(*server){"killed": (*server).kill, "paused": (*server).pause, "stopped": (*server).stop} {
+	for name, end := range map[string]struct {
+		comes func(*server)
+		most  time.Duration // until another leads, on a quiet machine
+	}{
+		"killed":  {(*server).kill, 2 * time.Second},
+		"paused":  {(*server).pause, 7 * time.Second},
+		"stopped": {(*server).stop, 2 * time.Second},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t, 3, setup{})
@@ -97,15 +104,15 @@ func TestAnotherNodeLeadsWhenTheLeaderIsGone(t *testing.T) {
 			id := client.submit(metered)
 			w.lease(metered) // and its worker falls silent
 			lost := time.Now()
-			goes(leader)
+			end.comes(leader)
+			c.leader(others...)
+			took := time.Since(lost)
+			t.Logf("another node led after %v", took)
+			if long() && took > end.most {
+				t.Errorf("another node led after %v, want less than %v", took, end.most)
+			}
 			if l := (worker{w.at(others[1])}).lease(metered); l.job != id {
 				t.Errorf("job %s was leased, want %s", l.job, id)
-			}
-			t.Logf("the lease that was lost was given again after %v", time.Since(lost))
-			c.leader(others...)
-			t.Logf("another node led after %v", time.Since(lost))
-			if most := either(30*time.Second, 10*time.Second); time.Since(lost) > most {
-				t.Errorf("the nodes needed %v, want less than %v", time.Since(lost), most)
 			}
 			leaders := 0
 			for _, s := range others {
