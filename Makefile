@@ -27,16 +27,16 @@ test: ## everything: install what is missing, check, unit, race, model, fuzz, en
 
 check: ## formatting, vet, linters, module files
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
-	$(GO) vet ./... && $(GO) -C e2e vet ./...
+	$(GO) vet ./... && $(GO) -C e2e vet -tags soak ./...
 	$(GO) mod tidy -diff && $(GO) -C e2e mod tidy -diff
-	$(LINT) run ./... && cd e2e && $(LINT) run ./...
+	$(LINT) run ./... && cd e2e && $(LINT) run --build-tags soak ./...
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 soak: build ## the long forms: hundreds of kills, long faults and model checks, minutes of fuzzing
 	TALLYGATE_E2E=1 TALLYGATE_KILLS=200 $(GO) test -C e2e -count=1 -run '^TestKill(Under|In)' -timeout 60m -v
-	TALLYGATE_E2E=1 TALLYGATE_LONG=1 TALLYGATE_KILLS=100 $(GO) test -C e2e -count=1 -run 'Node|Backend|Postgres|Redis' -timeout 90m -v
+	TALLYGATE_E2E=1 TALLYGATE_LONG=1 TALLYGATE_KILLS=100 $(GO) test -C e2e -tags soak -count=1 -run 'Node|Backend|Postgres|Redis' -timeout 90m -v
 	TALLYGATE_E2E=1 $(GO) test -C e2e -count=10 -run FailoverOfPostgres -timeout 30m -v
 	$(GO) test ./queue -count=1 -run Model -rapid.checks=2000 -timeout 60m
 	TALLYGATE_TEST_ENGINE=postgres $(GO) test ./queue -count=1 -run Model -rapid.checks=500 -timeout 60m

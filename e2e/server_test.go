@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 type setup struct {
 	config   string   // YAML
 	listen   string   // empty: a free port
+	binary   string   // empty: the tallygate under test as it is
 	launcher []string // stands before the binary and its arguments
 	env      []string
 	attr     *syscall.SysProcAttr
@@ -83,7 +85,7 @@ func (s *server) start() {
 	path := filepath.Join(s.t.TempDir(), "tallygate.yaml")
 	write(s.t, path, config)
 	line := append([]string{}, s.setup.launcher...)
-	line = append(line, binary, "serve", "--listen", listen, "--database", s.database, "--config", path)
+	line = append(line, cmp.Or(s.setup.binary, binary), "serve", "--listen", listen, "--database", s.database, "--config", path)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), s.setup.env...)
 	cmd.SysProcAttr = s.setup.attr
