@@ -13,6 +13,7 @@ import (
 
 	"github.com/tallygate/tallygate/demo/thumbnail"
 	sdk "github.com/tallygate/tallygate/sdk/go"
+	"github.com/tallygate/tallygate/testserver"
 )
 
 const testTypes = `
@@ -34,13 +35,33 @@ type running struct {
 	stop                               func() ran
 }
 
+func (r running) inFile() bool { return !strings.Contains(r.database, "://") }
+
 var listeningLine = regexp.MustCompile(`^tallygate listening on (http://127\.0\.0\.1:\d+)\n$`)
 
-// startServer makes a database and serves it until stop is called.
+// onEachEngine runs a test with a server whose database is a file, and with one whose database is PostgreSQL's.
+func onEachEngine(t *testing.T, test func(t *testing.T, s running)) {
+	t.Parallel()
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(t, startServer(t))
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		test(t, startServerOn(t, testserver.NewPostgres(t, testserver.PostgresOptions{}).Database(t)))
+	})
+}
+
+// startServer serves a new file until stop is called.
 func startServer(t *testing.T) running {
 	t.Helper()
-	dir := t.TempDir()
-	r := running{database: filepath.Join(dir, "tallygate.db"), config: filepath.Join(dir, "tallygate.yaml")}
+	return startServerOn(t, filepath.Join(t.TempDir(), "tallygate.db"))
+}
+
+// startServerOn makes the database and serves it until stop is called.
+func startServerOn(t *testing.T, database string) running {
+	t.Helper()
+	r := running{database: database, config: filepath.Join(t.TempDir(), "tallygate.yaml")}
 	if err := os.WriteFile(r.config, []byte(testTypes), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -105,9 +126,9 @@ func decode[T any](t *testing.T, r ran) (v T) {
 	return v
 }
 
-func TestAServerFromInitToShutdown(t *testing.T) {
-	t.Parallel()
-	s := startServer(t)
+func TestAServerFromInitToShutdown(t *testing.T) { onEachEngine(t, fromInitToShutdown) }
+
+func fromInitToShutdown(t *testing.T, s running) {
 	operator := func(args ...string) ran { return s.as(t, s.operatorKey, "", args...) }
 
 	cl := decode[sdk.ClientAccount](t, operator("client", "create", "Acme", "--json"))
@@ -148,8 +169,13 @@ func TestAServerFromInitToShutdown(t *testing.T) {
 	if r := acme("", "job", "list"); r.code != exitKey {
 		t.Errorf("a revoked key: exit %d: %s", r.code, r.stderr)
 	}
-	if r := tally(t.Context(), "", "serve", "--database", s.database); r.code != exitUsage || !strings.Contains(r.stderr, "in use") {
-		t.Errorf("a second server: exit %d: %s", r.code, r.stderr)
+	if s.inFile() {
+		if r := tally(t.Context(), "", "serve", "--database", s.database); r.code != exitUsage || !strings.Contains(r.stderr, "in use") {
+			t.Errorf("a second server: exit %d: %s", r.code, r.stderr)
+		}
+	} else {
+		_, stop := serveUntil(t, "--database", s.database)
+		stop()
 	}
 	began := time.Now()
 	if r := s.stop(); r.code != exitOK || r.stderr != "" || !listeningLine.MatchString(r.stdout) {
