@@ -47,6 +47,10 @@ func (s *Service) Authenticate(ctx context.Context, authorization, apiKey []stri
 	if err != nil {
 		return nil, err
 	}
+	at := s.clock()
+	if refusal == nil {
+		refusal = inForce(caller.Key, at)
+	}
 	addr = addr.Unmap().WithZone("")
 	if refusal != nil {
 		return nil, s.refuse(ctx, now, addr, refusal)
@@ -58,11 +62,11 @@ func (s *Service) Authenticate(ctx context.Context, authorization, apiKey []stri
 	if caller.Client.Status == tallygate.ClientSuspended {
 		return nil, errSuspended
 	}
-	s.uses.touch(caller.Key.ID, now)
+	s.uses.touch(caller.Key.ID, at)
 	return caller, nil
 }
 
-// identify finds the caller whose key was sent and is in force. refusal is the 401, err that the store did not answer.
+// identify finds the caller whose key was sent. refusal is the 401, err that the store did not answer.
 func (s *Service) identify(ctx context.Context, now time.Time, authorization, apiKey []string) (caller *Caller, refusal *tallygate.Error, err error) {
 	text, refusal := credential(authorization, apiKey)
 	if refusal != nil {
@@ -79,7 +83,7 @@ func (s *Service) identify(ctx context.Context, now time.Time, authorization, ap
 	if caller == nil || !holdsSecret(caller.Key, secret) {
 		return nil, errUnknownKey, nil
 	}
-	return caller, inForce(caller.Key, s.clock()), nil
+	return caller, nil, nil
 }
 
 func holdsSecret(k *tallygate.APIKey, secret string) bool {

@@ -24,6 +24,21 @@ func (h *house) stored(id tallygate.KeyID) (at time.Time) {
 	return at
 }
 
+// TestLastUseIsToldByTheClockThatNodesShare: this machine's own may be off.
+func TestLastUseIsToldByTheClockThatNodesShare(t *testing.T) {
+	h := newHouse(t)
+	k, text := h.key(h.client("Acme").ID, NewKey{})
+	off := h.node(func(o *Options) {
+		o.Now, o.Clock = func() time.Time { return h.clock.now().Add(30 * time.Second) }, h.clock.now
+	})
+	_, err := off.Authenticate(t.Context(), bearer(text), nil, here)
+	h.must(err)
+	off.flush(t.Context())
+	if at := h.stored(k.ID); !at.Equal(in(0)) {
+		t.Errorf("last used at %v, want %v", at, in(0))
+	}
+}
+
 func TestLastUseIsReadAtOnceAndWrittenInBatches(t *testing.T) {
 	h := newHouse(t)
 	c := h.client("Acme")
