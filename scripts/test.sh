@@ -100,14 +100,19 @@ step "what stands above the store, on PostgreSQL"
 TALLYGATE_TEST_ENGINE=postgres go test -count=1 -timeout 20m ./access ./api ./executor ./ledger ./queue
 join sdks
 
+# Without what is about files or HTTP alone, and what is on PostgreSQL in any case.
+again() {
+	set -e
+	step "end to end, on PostgreSQL"
+	TALLYGATE_TEST_ENGINE=postgres go test -C e2e -count=1 -timeout 20m -v . \
+		-skip 'Node|Backend|Postgres|Redis|Cluster|Kill|DatabaseThat|FileSystem|ServeRefuses|KeyScan|Demo|Body|Callers|SDKs|Exchanges|Contract' |
+		grep -vE '^ *(=== (RUN|PAUSE|CONT|NAME)|--- PASS)|^PASS'
+}
+beside again again
+
 step "end to end"
 go test -C e2e -count=1 -timeout 20m -v . | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
-
-# What is about files, about HTTP alone, or on PostgreSQL in any case, has been seen.
-step "end to end, on PostgreSQL"
-TALLYGATE_TEST_ENGINE=postgres go test -C e2e -count=1 -timeout 20m -v . \
-	-skip 'Node|Backend|Postgres|Redis|Cluster|Kill|DatabaseThat|FileSystem|ServeRefuses|KeyScan|Demo|Body|Callers|SDKs|Exchanges|Contract' |
-	grep -vE '^ *(=== (RUN|PAUSE|CONT|NAME)|--- PASS)|^PASS'
+join again
 
 shows() {
 	set -e
