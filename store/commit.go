@@ -159,12 +159,7 @@ func (c *Committer) commit(batch []*member) []*member {
 		err = c.again(batch)
 	}
 	if err != nil && len(batch) > 1 && !CommitFailed(err) && !c.engine.Hopeless(err) {
-		for _, m := range batch {
-			if err := c.again([]*member{m}); err != nil { // else it has its own answer
-				m.err = err
-			}
-			close(m.done)
-		}
+		c.alone(batch)
 		return batch
 	}
 	for _, m := range batch {
@@ -174,6 +169,23 @@ func (c *Committer) commit(batch []*member) []*member {
 		close(m.done)
 	}
 	return batch
+}
+
+// alone runs each member in a transaction of its own. Once none can be carried out, the rest is told so at once: each
+// would wait as long for a database that is away.
+func (c *Committer) alone(batch []*member) {
+	var away error
+	for _, m := range batch {
+		if away != nil {
+			m.err = away
+		} else if err := c.again([]*member{m}); err != nil { // else it has its own answer
+			m.err = err
+			if !CommitFailed(err) && c.engine.Hopeless(err) {
+				away = err
+			}
+		}
+		close(m.done)
+	}
 }
 
 // gather adds whoever waits already and drops those who left.

@@ -201,6 +201,23 @@ func TestARefusalIsNoSuccessWhereMembersRunAlone(t *testing.T) {
 	}
 }
 
+func TestMembersThatRunAloneDoNotEachWaitForADatabaseThatIsAway(t *testing.T) {
+	guilty, away := errors.New("guilty"), errors.New("the database is away")
+	e := &engine{hopeless: away}
+	begun := 0
+	e.begin = func() error {
+		if begun++; begun > 3 { // the gate's, the one of all, the first's own
+			return away
+		}
+		return nil
+	}
+	a, b, c, d := &member{fn: wrote(nil)}, &member{fn: wrote(guilty)}, &member{fn: wrote(nil)}, &member{fn: wrote(nil)}
+	together(t, e, a, b, c, d)
+	if a.err != nil || b.err != away || c.err != away || d.err != away || begun != 4 {
+		t.Errorf("answers %v, %v, %v, %v after %d transactions", a.err, b.err, c.err, d.err, begun)
+	}
+}
+
 func TestASharedRowThatCannotBeWrittenMakesEachMemberRunAlone(t *testing.T) {
 	bad := errors.New("the last event's number is refused")
 	e := new(engine)
