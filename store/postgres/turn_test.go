@@ -72,6 +72,37 @@ func posted(t *testing.T, s *Store, id tallygate.ClientID) (money tallygate.Mone
 	return money
 }
 
+// TestALostTurnIsNotTakenForAnother: a failover may lose the last turns, and a pooler keeps our connection across it. What
+// a node remembers of a turn that was lost must not be written over what others have done in its place.
+func TestALostTurnIsNotTakenForAnother(t *testing.T) {
+	all := nodes(t, 2)
+	a, b := all[0], all[1]
+	addClient(t, a, "cl_a")
+	set := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := a.pool.Exec(background, statement, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var value, at, turn int64
+	if err := a.pool.QueryRow(background, `SELECT value, at, turn FROM counters WHERE name = 'event'`).Scan(&value, &at, &turn); err != nil {
+		t.Fatal(err)
+	}
+	if err := post(a, "cl_a", 100); err != nil {
+		t.Fatal(err)
+	}
+	set(`UPDATE counters SET value = $1, at = $2, turn = $3 WHERE name = 'event'`, value, at, turn) // it never was
+	set(`UPDATE clients SET posted = 0 WHERE id = 'cl_a'`)
+	for _, s := range []*Store{b, a} {
+		if err := post(s, "cl_a", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := posted(t, a, "cl_a"); got != 2 {
+		t.Errorf("%d are posted, want 2", got)
+	}
+}
+
 func TestNodesThatTakeTurnsLoseNoUpdate(t *testing.T) {
 	all := nodes(t, 3)
 	addClient(t, all[0], "cl_a")

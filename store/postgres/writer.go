@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,8 +23,8 @@ type writer struct {
 	store *Store
 	conn  *conn
 	cache *store.Cache
-	last  int64      // the number of our last turn, after which the cache holds what the database held; 0: none
-	turn  int64      // the turn before this transaction's
+	last  int64      // the mark of our last turn, after which the cache holds what the database held; 0: none
+	turn  int64      // the one before this transaction's
 	place pgtype.TID // of the row that says so
 	now   time.Time  // of the last transaction; time does not go back
 
@@ -58,7 +59,8 @@ var setSQL, beginSQL = func() (string, string) {
 // boundedNote is the setting that tells that a session has the bounds of turns.
 const boundedNote = "tallygate.bounded"
 
-// turnSQL waits for the turn and finds the row from its newest version on; see newest. takeTurnSQL numbers the turn.
+// turnSQL waits for the turn and finds the row from its newest version on; see newest. takeTurnSQL marks the turn, at
+// random: numbers that count up would come again after a failover that lost turns, and one node take another's for its own.
 const (
 	turnSQL     = `SELECT value, turn, ctid FROM counters WHERE name >= 'event' AND name <= 'event' ORDER BY name DESC LIMIT 1 FOR UPDATE`
 	takeTurnSQL = `UPDATE counters SET turn = $2, value = COALESCE($3, value), at = COALESCE($4, at) WHERE ctid = $1`
@@ -110,12 +112,13 @@ func (w *writer) ReadAhead(tx *store.Tx, reads tallygate.Reads) error { return t
 // Commit sends what was gathered and commits, in one journey, and returns after it is on disk: the standby's, too,
 // where the database is set up so.
 func (w *writer) Commit(tx *store.Tx) error {
+	mark := rand.Int64() | 1
 	wrote := tx.Wrote() || w.conn.event.number != nil || w.uncertain
 	w.warned.Store(false)
 	var tag pgconn.CommandTag
 	err := w.conn.travel(func(b *pgx.Batch) {
 		if wrote {
-			b.Queue(takeTurnSQL, w.place, w.turn+1, w.conn.event.number, w.conn.event.at)
+			b.Queue(takeTurnSQL, w.place, mark, w.conn.event.number, w.conn.event.at)
 		}
 		b.Queue("COMMIT")
 	}, func(r pgx.BatchResults) (err error) {
@@ -139,7 +142,7 @@ func (w *writer) Commit(tx *store.Tx) error {
 	}
 	w.uncertain = false
 	if wrote {
-		w.last = w.turn + 1
+		w.last = mark
 		w.store.notifier.tell()
 	} else {
 		w.last = w.turn
