@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,6 +65,54 @@ func TestOutageOfPostgresIsToldAsSuch(t *testing.T) {
 		b.back()
 	})
 	c.judge(b)
+}
+
+// TestNodesReplayNothingThatTheStandbyLacks: a commit that gave up waiting for its standby is on the primary's disk alone.
+// Whoever asks again, at any node, is told of it only once it is on both.
+func TestNodesReplayNothingThatTheStandbyLacks(t *testing.T) {
+	t.Parallel()
+	primary := testserver.NewPostgres(t, testserver.PostgresOptions{})
+	database := primary.Database(t)
+	standby := primary.Standby(t, true)
+	c := serveCluster(t, database, 2, setup{})
+	c.nodes[0].define(t, metered, pullType(object{"limits": object{"requests_per_second": 1000, "burst": 1000}}))
+	client := c.nodes[0].newClient(t, "10")
+	client.submit(metered)
+	standby.Stop("fast")
+	submit := func(s *server) (answer, error) {
+		return client.at(s).try(http.MethodPost, "/v1/jobs", someJob, "Idempotency-Key", "once")
+	}
+	var acknowledged atomic.Bool
+	var first sync.WaitGroup
+	first.Go(func() {
+		a, err := submit(c.nodes[0])
+		if err != nil {
+			t.Error(err)
+		}
+		acknowledged.Store(a.status == http.StatusOK)
+	})
+	until(t, "the submit is there for everyone, on the primary alone", func() bool {
+		c.ask(`SELECT pg_cancel_backend(pid)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+		jobs, ok := c.ask(`SELECT count(*)::text FROM jobs`)
+		return ok && jobs[0] == "2"
+	})
+	a, err := submit(c.nodes[1])
+	if err != nil || a.status == http.StatusOK {
+		t.Errorf("a replay without the standby: %s, %v", a, err)
+	}
+	if acknowledged.Load() {
+		t.Error("a submit without the standby was answered 200")
+	}
+	standby.Start()
+	first.Wait()
+	until(t, "the submit is replayed", func() bool {
+		a, err = submit(c.nodes[1])
+		return err == nil && a.status == http.StatusOK
+	})
+	if jobs := client.jobsSoFar(); jobs != 2 {
+		t.Errorf("%d jobs, want 2", jobs)
+	}
+	c.audit()
 }
 
 // TestWithoutTheStandbyPostgresAcknowledgesNothing: a submit whose commit waits for a standby that is away is answered

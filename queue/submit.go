@@ -93,11 +93,23 @@ func (s *Service) replay(ctx context.Context, asked tallygate.Idempotency) (jobs
 	if errors.Is(err, errFresh) {
 		return nil, false, nil
 	}
+	if err == nil {
+		err = s.confirm(ctx)
+	}
 	if err != nil {
 		return nil, false, err
 	}
 	jobs, err = s.replayed(ctx, record)
 	return jobs, true, err
+}
+
+// confirm returns once what was read before is as safe as what is acknowledged. A database whose commits wait for a
+// standby shows one that has given up waiting; a transaction after it waits for both.
+func (s *Service) confirm(ctx context.Context) error {
+	if s.opt.Shared == nil {
+		return nil // what a file shows is on its disk
+	}
+	return s.store.Update(ctx, func(tallygate.Tx) error { return nil })
 }
 
 // replayed reads the jobs of a record.
