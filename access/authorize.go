@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"strings"
 
 	"github.com/tallygate/tallygate"
@@ -30,6 +31,14 @@ func lacks(p tallygate.Permission) error {
 func (s *Service) Recheck(tx tallygate.Tx, c *Caller) (*tallygate.Client, error) {
 	client, _, err := s.recheck(tx, c)
 	return client, err
+}
+
+// Still decides again about a caller who was let in a while ago.
+func (s *Service) Still(ctx context.Context, c *Caller) error {
+	return s.store.View(ctx, func(tx tallygate.Tx) error {
+		_, err := s.Recheck(tx, c)
+		return err
+	})
 }
 
 // recheck is Recheck with the key as it is now.

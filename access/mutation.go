@@ -37,12 +37,12 @@ func (s *Service) change(ctx context.Context, m Mutation, decide func(tx tallyga
 	var effect Effect
 	err := s.store.Update(ctx, func(tx tallygate.Tx) error {
 		done = outcome{}
+		_, actor, err := s.recheck(tx, m.Actor)
+		if err != nil {
+			return err
+		}
 		record := tallygate.Idempotency{ClientID: m.Actor.Client.ID, Key: m.Idempotency.Key, RequestHash: m.Idempotency.RequestHash}
 		kept, replayed, err := tallygate.Remember(tx, record, func() ([]byte, []tallygate.JobID, error) {
-			_, actor, err := s.recheck(tx, m.Actor)
-			if err != nil {
-				return nil, nil, err
-			}
 			if done, err = decide(tx, actor); err != nil {
 				return nil, nil, err
 			}

@@ -15,6 +15,9 @@ import (
 // firstRead bounds what is set aside for a body on its sender's word alone.
 const firstRead = 64 << 10
 
+// lateAfter is how long a body may take until its caller is decided about again.
+const lateAfter = 100 * time.Millisecond
+
 // readBody reads the whole body into c.body, which nobody else holds and which is never used again: what is cut out of
 // it may be kept. A body that is no JSON text, or too large, or does not come in time, is an error.
 func (c *call) readBody() error {
@@ -65,7 +68,13 @@ func (c *call) readBody() error {
 			return err
 		}
 	}
-	if c.server.opt.Now().Sub(c.start) > c.server.opt.BodyTimeout/6 {
+	took := c.server.opt.Now().Sub(c.start)
+	if took > lateAfter && c.caller != nil {
+		if err := c.server.opt.Access.Still(c.ctx, c.caller); err != nil {
+			return err
+		}
+	}
+	if took > c.server.opt.BodyTimeout/6 {
 		// The connection's read deadline would otherwise end the request while its handler has time left.
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
 	}

@@ -48,6 +48,38 @@ func TestAKeyRevokedWhileItsBodyComesChangesNothing(t *testing.T) {
 	want(t, h.send("GET", "/v1/account", h.keys["acme"], ""), http.StatusOK, `"posted":"25.00"`)
 }
 
+// TestAKeyRevokedWhileItsBodyComesReadsNothing: what only reads is decided about again where the body kept it waiting.
+func TestAKeyRevokedWhileItsBodyComesReadsNothing(t *testing.T) {
+	for path, body := range map[string]string{"/v1/jobs": someJob, "/v1/quotes": someJob} {
+		t.Run(path, func(t *testing.T) {
+			clock := newClock()
+			h := newHouse(t, clock.Now, nil)
+			h.ok("PUT", "/v1/job-types/text.stats", h.operator, strings.Replace(textStats, "{", `{"limits":{"requests_per_second":1000,"burst":1000},`, 1))
+			key, revoke := h.spare("acme", "preset:full")
+			h.ok("POST", path, key, body, "Idempotency-Key: late")
+			r := newRequest("POST", path, key, body, "Idempotency-Key: late")
+			r.Body = io.NopCloser(&lateBody{r.Body, func() {
+				clock.Advance(15 * time.Second)
+				revoke()
+			}})
+			want(t, h.do(r), http.StatusUnauthorized, "REVOKED_API_KEY")
+		})
+	}
+}
+
+func TestAChangeIsNotReplayedToAKeyThatWasRevokedWhileItsBodyCame(t *testing.T) {
+	h := newHouse(t, newClock().Now, nil)
+	key, revoke := h.spare("operator", "clients:write")
+	send := func(meanwhile func()) *http.Request {
+		r := newRequest("POST", "/v1/clients", key, `{"name":"late"}`, "Idempotency-Key: late")
+		r.Body = io.NopCloser(&lateBody{r.Body, meanwhile})
+		return r
+	}
+	want(t, h.do(send(nil)), http.StatusOK, `"name":"late"`)
+	want(t, h.do(send(nil)), http.StatusOK, `"name":"late"`)
+	want(t, h.do(send(revoke)), http.StatusUnauthorized, "REVOKED_API_KEY")
+}
+
 func TestASubmitIsDecidedAgainInItsTransaction(t *testing.T) {
 	for name, c := range map[string]struct {
 		lose func(h *house, acme string, revoke func())
