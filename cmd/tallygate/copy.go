@@ -50,8 +50,15 @@ func (c *copyCmd) Run(ctx context.Context, a *app) (err error) {
 		return &exitError{code: exitFound, err: fmt.Errorf("the audit of %s finds %d faults: nothing was copied", c.From, len(before.Findings)), remedy: "see them with `tallygate audit --database " + c.From + "`"}
 	}
 	after, err := postgres.Load(ctx, c.To, from, a.copied)
+	if _, unknown := errors.AsType[tallygate.ErrCommit](err); unknown {
+		return &exitError{code: exitUsage, err: fmt.Errorf("the database may hold the copy, or be empty: %w", err),
+			remedy: "see which with `tallygate audit --database " + shownDatabase(c.To) + "`, and serve the file or the copy, never both; or drop the database and copy again"}
+	}
 	if err != nil {
 		return &exitError{code: exitUsage, err: err, remedy: "the database was left as it was; mend this and run the command again"}
+	}
+	if err := postgres.Analyze(ctx, c.To); err != nil {
+		a.note("the copy is whole, but ANALYZE failed, so that it may be slow for some minutes: %v", err)
 	}
 	if counts(before) != counts(after) {
 		return &exitError{code: exitFound, err: errors.New("the copy holds other counts than the file"), remedy: "do not serve it: drop the database and tell the authors"}

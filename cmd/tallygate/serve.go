@@ -103,7 +103,13 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, erro
 	if err != nil {
 		return nil, err
 	}
-	if c.Currency, err = fixCurrency(ctx, store, c.Currency); err != nil {
+	if c.OperatorKey == "" {
+		err = mustHaveOperator(ctx, store, c.Database) // before anything is written, so that an empty database stays empty
+	}
+	if err == nil {
+		c.Currency, err = fixCurrency(ctx, store, c.Currency)
+	}
+	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	s := &server{config: c, log: log, store: store}
@@ -152,6 +158,17 @@ func fixCurrency(ctx context.Context, store tallygate.Store, wanted string) (cur
 	return currency, err
 }
 
+// mustHaveOperator refuses a database that was never initialised.
+func mustHaveOperator(ctx context.Context, store tallygate.Store, database string) error {
+	return store.View(ctx, func(tx tallygate.Tx) error {
+		operator, err := tx.Client(tallygate.OperatorClientID)
+		if err == nil && operator == nil {
+			err = notInitialised(database)
+		}
+		return err
+	})
+}
+
 func notInitialised(database string) error {
 	return &exitError{
 		code:   exitUsage,
@@ -166,17 +183,6 @@ func (s *server) prepare(ctx context.Context, types []tallygate.JobType) error {
 		if _, _, err := s.access.Bootstrap(ctx, s.config.OperatorKey); err != nil {
 			return &exitError{code: exitUsage, err: err, remedy: "mend or unset TALLYGATE_OPERATOR_KEY"}
 		}
-	}
-	var operator *tallygate.Client
-	err := s.store.View(ctx, func(tx tallygate.Tx) (err error) {
-		operator, err = tx.Client(tallygate.OperatorClientID)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if operator == nil {
-		return notInitialised(s.config.Database)
 	}
 	for _, t := range types {
 		if _, err := s.queue.DefineType(ctx, t, ""); err != nil {

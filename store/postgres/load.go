@@ -19,8 +19,8 @@ import (
 var ownTables = []string{"tallygate_schema", "nodes"}
 
 // Load copies a whole store into an empty database, in one transaction, and returns the audit of what it wrote. Where
-// that finds anything, or something fails, the database stays empty. It brings the schema up to date first. progress is
-// called now and then, and at the end of each table.
+// that finds anything, or something fails, the database stays empty; after a tallygate.ErrCommit nobody knows whether it
+// did. It brings the schema up to date first. progress is called now and then, and at the end of each table.
 func Load(ctx context.Context, url string, from store.Source, progress func(table string, done, all int64)) (report *tallygate.AuditReport, err error) {
 	if err := Migrate(ctx, url); err != nil {
 		return nil, err
@@ -50,12 +50,19 @@ func Load(ctx context.Context, url string, from store.Source, progress func(tabl
 		if len(report.Findings) > 0 {
 			return errors.New("the audit of the copy finds faults: nothing was kept")
 		}
-		return tx.Commit(ctx)
+		if err := tx.Commit(ctx); err != nil && (codeOf(err) == "" || gone(err)) {
+			return tallygate.ErrCommit{Cause: err}
+		} else if err != nil {
+			return err
+		}
+		return nil
 	})
-	if err != nil {
-		return report, err
-	}
-	return report, withDatabase(ctx, url, func(pg *pgx.Conn) error {
+	return report, err
+}
+
+// Analyze has the planner know what was loaded. Without it the database finds out by itself, some minutes later.
+func Analyze(ctx context.Context, url string) error {
+	return withDatabase(ctx, url, func(pg *pgx.Conn) error {
 		_, err := pg.Exec(ctx, "ANALYZE")
 		return err
 	})

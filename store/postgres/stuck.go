@@ -10,14 +10,15 @@ const stuckAfter = 5 * time.Second
 
 // endStuck ends the sessions that hold the turn for long and wait for their nodes, and reports whether there were any.
 // One that is idle ends by itself, after idleTimeout. But of a node that stood still, or lost its power, in the middle of
-// sending, the database waits for the rest without end.
+// sending, the database waits for the rest without end. A copy into the database, which locks it all, is no turn.
 func (s *Store) endStuck() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
 	var ended int64
 	err := s.pool.QueryRow(ctx, `SELECT COUNT(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
 		WHERE datname = current_database() AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - $1 * INTERVAL '1 second' AND pid IN
-			(SELECT pid FROM pg_locks WHERE locktype = 'relation' AND relation = 'counters'::regclass AND mode IN ('RowShareLock', 'RowExclusiveLock'))`,
+			(SELECT pid FROM pg_locks WHERE locktype = 'relation' AND relation = 'counters'::regclass AND mode IN ('RowShareLock', 'RowExclusiveLock'))
+			AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'relation' AND relation = 'counters'::regclass AND mode = 'AccessExclusiveLock')`,
 		stuckAfter.Seconds()).Scan(&ended)
 	switch {
 	case err != nil:
