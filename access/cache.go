@@ -116,11 +116,12 @@ func makeRoom[V any](m map[string]V, most int) {
 }
 
 // observe takes in the revision that was asked for at the time. Any other than the known one, also a lower one, drops
-// everything.
+// everything. So does the first after a silence: the database may be another since, which has lost the last revisions
+// and given their numbers anew.
 func (c *cache) observe(revision int64, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if revision != c.known {
+	if revision != c.known || !c.fresh(asked) {
 		c.known = revision
 		c.epoch.Add(1)
 		for i := range c.shards {
