@@ -185,7 +185,7 @@ func (e *examination) database(ctx context.Context, path string) {
 	default:
 		e.ok("integrity", "the file's structure is whole")
 	}
-	e.contents(ctx, reader, path)
+	e.contents(ctx, reader, path, "this machine", e.app.now())
 }
 
 // databaseServer looks at a PostgreSQL database.
@@ -218,11 +218,16 @@ func (e *examination) databaseServer(ctx context.Context, url string) {
 	} else if !facts.Local {
 		e.warn("encryption", "add sslmode=verify-full to the URL", "the connection to the database is not encrypted")
 	}
-	e.contents(ctx, reader, shown)
+	if apart := e.app.now().Sub(facts.Time).Abs(); apart > 5*time.Second {
+		e.warn("database's clock", "set both clocks by NTP", "it is %s apart from this machine's", roughly(apart))
+	} else {
+		e.ok("database's clock", "within 5s of this machine's")
+	}
+	e.contents(ctx, reader, shown, "the database's machine", facts.Time)
 }
 
-// contents looks at what is in the database.
-func (e *examination) contents(ctx context.Context, reader tallygate.Store, path string) {
+// contents looks at what is in the database, whose times are those of a machine, where it is now.
+func (e *examination) contents(ctx context.Context, reader tallygate.Store, path, machine string, now time.Time) {
 	var operator *tallygate.Client
 	var newest []*tallygate.Event
 	err := reader.View(ctx, func(tx tallygate.Tx) (err error) {
@@ -239,8 +244,8 @@ func (e *examination) contents(ctx context.Context, reader tallygate.Store, path
 	if operator == nil {
 		e.fail("operator", fmt.Sprintf("make it with `tallygate init --database %s`", path), "the database has no operator")
 	}
-	if len(newest) > 0 && newest[0].At.After(e.app.now().Add(time.Second)) {
-		e.fail("clock", "set this machine's clock", "the clock shows %s, the database knows of %s", e.app.now().UTC().Format(time.RFC3339), newest[0].At.UTC().Format(time.RFC3339))
+	if len(newest) > 0 && newest[0].At.After(now.Add(time.Second)) {
+		e.fail("clock", "set the clock of "+machine, "the clock shows %s, the database knows of %s", now.UTC().Format(time.RFC3339), newest[0].At.UTC().Format(time.RFC3339))
 	} else {
 		e.ok("clock", "not before what the database knows")
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/testserver"
 )
 
 // examined are the results of doctor by check.
@@ -57,7 +58,7 @@ func doctorFindsWell(t *testing.T, s running) {
 			t.Errorf("the lock: %s", results["lock"].Detail)
 		}
 	} else {
-		wantResults(t, results, map[string]string{"database server": "ok", "durability": "ok"})
+		wantResults(t, results, map[string]string{"database server": "ok", "durability": "ok", "database's clock": "ok"})
 	}
 	if code, results := examined(t, "--database", s.database, "--url", s.url, "--key", "tg_live_wrong"); code != exitFound || results["API key"].Result != "fail" {
 		t.Errorf("a wrong key: exit %d, %+v", code, results["API key"])
@@ -104,15 +105,24 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 
 func TestDoctorKnowsAClockThatStandsBack(t *testing.T) {
 	t.Parallel()
-	database := filepath.Join(t.TempDir(), "tallygate.db")
-	if r := tally(t.Context(), "", "init", "--database", database); r.code != exitOK {
-		t.Fatal(r.stderr)
-	}
-	early := func() time.Time { return time.Now().Add(-time.Hour) }
-	var stdout, stderr buffer
-	code := run(t.Context(), []string{"doctor", "--database", database, "--url", "http://127.0.0.1:1"}, process{strings.NewReader(""), &stdout, &stderr, early})
-	if code != exitFound || !strings.Contains(stdout.String(), "fail  clock") {
-		t.Errorf("exit %d: %s", code, stdout.String())
+	file := filepath.Join(t.TempDir(), "tallygate.db")
+	server := testserver.NewPostgres(t, testserver.PostgresOptions{}).Database(t)
+	for database, want := range map[string]struct {
+		line string
+		code int
+	}{
+		file:   {"fail  clock", exitFound},
+		server: {"warn  database's clock", exitOK}, // by which everything goes, and which is right
+	} {
+		if r := tally(t.Context(), "", "init", "--database", database); r.code != exitOK {
+			t.Fatal(r.stderr)
+		}
+		early := func() time.Time { return time.Now().Add(-time.Hour) }
+		var stdout, stderr buffer
+		code := run(t.Context(), []string{"doctor", "--database", database, "--url", "http://127.0.0.1:1"}, process{strings.NewReader(""), &stdout, &stderr, early})
+		if code != want.code || !strings.Contains(stdout.String(), want.line) {
+			t.Errorf("exit %d: %s", code, stdout.String())
+		}
 	}
 }
 

@@ -48,15 +48,18 @@ type Facts struct {
 	Standbys                    string // synchronous_standby_names
 	Durable                     bool   // what is acknowledged is on a disk, and on the standby's where one is named
 	TLS, Local                  bool   // of this connection
+	Time                        time.Time
 }
 
 // Facts asks the server about itself.
 func (r *Reader) Facts(ctx context.Context) (f Facts, err error) {
+	var clock int64
 	err = r.pg.QueryRow(ctx, `SELECT current_setting('server_version'), (SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
 			current_setting('max_connections')::bigint, current_setting('fsync'), current_setting('synchronous_commit'),
 			current_setting('synchronous_standby_names'), COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
-			inet_server_addr() IS NULL OR inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() <<= '::1'`).
-		Scan(&f.Version, &f.Connections, &f.MaxConnections, &f.Fsync, &f.SynchronousCommit, &f.Standbys, &f.TLS, &f.Local)
+			inet_server_addr() IS NULL OR inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() <<= '::1', `+clockSQL).
+		Scan(&f.Version, &f.Connections, &f.MaxConnections, &f.Fsync, &f.SynchronousCommit, &f.Standbys, &f.TLS, &f.Local, &clock)
+	f.Time = time.UnixMicro(clock)
 	reaches := f.SynchronousCommit == "on" || f.SynchronousCommit == "remote_apply" || f.SynchronousCommit != "off" && f.Standbys == ""
 	f.Durable = f.Fsync == "on" && reaches
 	return f, err
