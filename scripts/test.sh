@@ -110,8 +110,8 @@ again() {
 }
 beside again again
 
-step "end to end"
-go test -C e2e -count=1 -timeout 20m -v . | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
+step "end to end" # its tests wait more than they compute
+go test -C e2e -count=1 -parallel 3 -timeout 20m -v . | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
 join again
 
 shows() {
