@@ -57,11 +57,11 @@ func (c *copyCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return &exitError{code: exitUsage, err: err, remedy: "the database was left as it was; mend this and run the command again"}
 	}
-	if err := postgres.Analyze(ctx, c.To); err != nil {
-		a.note("the copy is whole, but ANALYZE failed, so that it may be slow for some minutes: %v", err)
-	}
 	if counts(before) != counts(after) {
 		return &exitError{code: exitFound, err: errors.New("the copy holds other counts than the file"), remedy: "do not serve it: drop the database and tell the authors"}
+	}
+	if err := postgres.Analyze(ctx, c.To); err != nil {
+		a.note("the copy is whole, but ANALYZE failed, so that it may be slow for some minutes: %v", err)
 	}
 	if a.json {
 		return a.printValue(map[string]any{"clients": after.Clients, "entries": after.Entries, "live_jobs": after.LiveJobs, "ended_jobs": after.EndedJobs})

@@ -50,12 +50,11 @@ func Load(ctx context.Context, url string, from store.Source, progress func(tabl
 		if len(report.Findings) > 0 {
 			return errors.New("the audit of the copy finds faults: nothing was kept")
 		}
-		if err := tx.Commit(ctx); err != nil && (codeOf(err) == "" || gone(err)) {
-			return tallygate.ErrCommit{Cause: err}
-		} else if err != nil {
-			return err
+		err = tx.Commit(ctx)
+		if err != nil && (codeOf(err) == "" || gone(err)) {
+			err = tallygate.ErrCommit{Cause: err}
 		}
-		return nil
+		return err
 	})
 	return report, err
 }
