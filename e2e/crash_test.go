@@ -155,8 +155,11 @@ func (l *load) idle() bool {
 	return true
 }
 
-// holdsServerToItsWord looks after a crash at every job of which something was heard since the crash before.
+// holdsServerToItsWord looks after a crash at every job of which something was heard since the crash before. The load
+// stands still meanwhile: where it goes on faster than it is looked at, each look has more to look at than the last.
 func (l *load) holdsServerToItsWord() {
+	l.still.Lock()
+	defer l.still.Unlock()
 	l.mu.Lock()
 	told := map[string]known{}
 	for id := range l.touched {

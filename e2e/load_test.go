@@ -26,6 +26,7 @@ type load struct {
 	events atomic.Int64 // requests begun and answers received
 	target atomic.Int64 // of events; then due is told
 	due    chan struct{}
+	still  sync.RWMutex // held by whoever wants the load to stand still; each request holds it shared
 
 	mu       sync.Mutex
 	up       chan struct{} // closed while the server is there
@@ -122,7 +123,9 @@ func (l *load) through(c caller) caller {
 // once makes one request. ok is false where no answer came.
 func (l *load) once(c caller, path string, body any, header ...string) (a answer, ok bool) {
 	l.event()
+	l.still.RLock()
 	a, err := l.through(c).try(http.MethodPost, path, body, header...)
+	l.still.RUnlock()
 	if err != nil {
 		l.await()
 		return a, false

@@ -68,7 +68,11 @@ func (s *server) inFile() bool { return !strings.Contains(s.database, "://") }
 func newWeb(t testing.TB) *http.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: checked{t, transport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{
+		Transport:     checked{t, transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       5 * patience, // a call that hangs is told by its own test, before the suite's limit ends them all
+	}
 }
 
 // start serves the database; a server that was stopped starts again, on the same port where one was asked for.

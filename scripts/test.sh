@@ -23,6 +23,12 @@ join() {
 	cat "$said/$1"
 	return $code
 }
+# closing passes on what go test says and ends with the names of what failed or was cut off, which may stand far above.
+closing() {
+	awk '{ print; fflush() }
+		/^ *--- FAIL|^panic: |^\t*Test[^ ]+ \([0-9hms.]+\)$/ { failed = failed $0 "\n" }
+		END { if (failed) printf "\nwhat failed, from above:\n%s", failed }'
+}
 # tidy is for the end, however it comes.
 tidy() {
 	local lane
@@ -80,7 +86,7 @@ fi
 
 # SQLite is C in translation: its own races are not ours to find, and looking for them takes most of the time.
 step "tests, with the race detector"
-go test -race -gcflags=modernc.org/sqlite/lib=-race=false -count=1 -timeout 20m ./...
+go test -race -gcflags=modernc.org/sqlite/lib=-race=false -count=1 -timeout 20m ./... | closing
 
 cases=$said/cases
 sdks() {
@@ -97,7 +103,7 @@ sdks() {
 beside sdks sdks
 
 step "what stands above the store, on PostgreSQL"
-TALLYGATE_TEST_ENGINE=postgres go test -count=1 -timeout 20m ./access ./api ./executor ./ledger ./queue
+TALLYGATE_TEST_ENGINE=postgres go test -count=1 -timeout 20m ./access ./api ./executor ./ledger ./queue | closing
 join sdks
 
 # Without what is about files or HTTP alone, and what is on PostgreSQL in any case.
@@ -106,12 +112,12 @@ again() {
 	step "end to end, on PostgreSQL"
 	TALLYGATE_TEST_ENGINE=postgres go test -C e2e -count=1 -timeout 20m -v . \
 		-skip 'Node|Backend|Postgres|Redis|Cluster|Kill|DatabaseThat|FileSystem|ServeRefuses|KeyScan|Demo|Body|Callers|SDKs|Exchanges|Contract' |
-		grep -vE '^ *(=== (RUN|PAUSE|CONT|NAME)|--- PASS)|^PASS'
+		grep -vE '^ *(=== (RUN|PAUSE|CONT|NAME)|--- PASS)|^PASS' | closing
 }
 beside again again
 
 step "end to end" # its tests wait more than they compute
-go test -C e2e -count=1 -parallel 3 -timeout 20m -v . | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'
+go test -C e2e -count=1 -parallel 3 -timeout 20m -v . | grep -vE '^=== (RUN|PAUSE|CONT|NAME)' | closing
 join again
 
 shows() {
