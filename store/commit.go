@@ -155,9 +155,7 @@ func (c *Committer) commit(batch []*member) []*member {
 	if err == nil {
 		err = c.together(tx, batch)
 	}
-	for try := 1; err != nil && try < maxTries && c.engine.Transient(err); try++ {
-		err = c.again(batch)
-	}
+	err = c.retry(err, batch)
 	if err != nil && len(batch) > 1 && !CommitFailed(err) && !c.engine.Hopeless(err) {
 		c.alone(batch)
 		return batch
@@ -178,7 +176,7 @@ func (c *Committer) alone(batch []*member) {
 	for _, m := range batch {
 		if away != nil {
 			m.err = away
-		} else if err := c.again([]*member{m}); err != nil { // else it has its own answer
+		} else if err := c.retry(c.again([]*member{m}), []*member{m}); err != nil { // else it has its own answer
 			m.err = err
 			if !CommitFailed(err) && c.engine.Hopeless(err) {
 				away = err
@@ -219,6 +217,14 @@ func keepTaken(batch []*member) []*member {
 func CommitFailed(err error) bool {
 	_, ok := errors.AsType[tallygate.ErrCommit](err)
 	return ok
+}
+
+// retry runs the members again while it fails for a reason of the moment, and returns how it ended.
+func (c *Committer) retry(err error, batch []*member) error {
+	for try := 1; err != nil && try < maxTries && c.engine.Transient(err); try++ {
+		err = c.again(batch)
+	}
+	return err
 }
 
 // again runs the members in a transaction of their own.

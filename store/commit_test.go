@@ -275,6 +275,26 @@ func TestAHopelessErrorIsEveryonesAndNothingIsRunAgain(t *testing.T) {
 	}
 }
 
+// TestAMemberAloneIsRunAgainToo: an error of the moment that strikes one of those that run alone is no answer for the rest.
+func TestAMemberAloneIsRunAgainToo(t *testing.T) {
+	bad, cut := errors.New("bad row"), errors.New("connection cut")
+	e := &engine{hopeless: cut, transient: cut}
+	a, b, c := &member{}, &member{fn: wrote(nil)}, &member{fn: wrote(bad)}
+	a.fn = func(tx tallygate.Tx) error {
+		if a.runs == 2 { // its first run alone
+			return wrote(cut)(tx)
+		}
+		return wrote(nil)(tx)
+	}
+	together(t, e, a, b, c)
+	if a.err != nil || b.err != nil || !errors.Is(c.err, bad) {
+		t.Errorf("answers %v, %v, %v", a.err, b.err, c.err)
+	}
+	if got, want := e.ends(), "begin rollback begin rollback begin commit begin commit begin rollback"; got != want {
+		t.Errorf("transactions: %s\nwant %s", got, want)
+	}
+}
+
 func TestATransactionThatCannotBeginAnswersEveryone(t *testing.T) {
 	down := errors.New("no connection")
 	e := new(engine)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/tallygate/tallygate/testserver"
 )
 
@@ -122,6 +124,39 @@ func TestACopyThatCannotBeMadeLeavesTheDatabaseEmpty(t *testing.T) {
 		t.Errorf("a database that is served: exit %d: %s", got.code, got.stderr)
 	}
 	stop()
+}
+
+func TestACopyWhoseEndIsUnknownIsNotToldAsLeftOut(t *testing.T) {
+	r := startServer(t)
+	work(t, r)
+	r.stop()
+	url := testserver.Postgres(t).Database(t)
+	if got := tally(t.Context(), "", "migrate", "--database", url); got.code != exitOK {
+		t.Fatalf("migrate: exit %d: %s", got.code, got.stderr)
+	}
+	say := func(sql string) {
+		t.Helper()
+		pg, err := pgconn.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pg.Exec(t.Context(), sql).ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+		if err := pg.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(`CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
+		CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON clients DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()`) // in COMMIT
+	got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url)
+	if got.code != exitUsage || !strings.Contains(got.stderr, "may hold the copy, or be empty") || strings.Contains(got.stderr, "left as it was") {
+		t.Errorf("a connection lost in COMMIT: exit %d: %s", got.code, got.stderr)
+	}
+	say(`DROP FUNCTION cut CASCADE`)
+	if got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url); got.code != exitOK {
+		t.Errorf("again, once the database was seen to be empty: exit %d: %s", got.code, got.stderr)
+	}
 }
 
 // makePostgres initialises the database.

@@ -19,6 +19,7 @@ const (
 	diskFull             = "53100"
 	lockNotAvailable     = "55P03"
 	queryCanceled        = "57014"
+	idleInTransaction    = "25P03" // for too long: this node stood still
 	statementIsThere     = "42P05"
 	statementIsNotThere  = "26000"
 )
@@ -61,7 +62,7 @@ func translate(err error) error {
 // transient reports whether the same transaction may succeed if it is run again at once.
 func transient(err error) bool {
 	switch codeOf(err) {
-	case serializationFailure, deadlockDetected:
+	case serializationFailure, deadlockDetected, idleInTransaction:
 		return true
 	}
 	return gone(err)

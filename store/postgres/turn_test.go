@@ -322,6 +322,43 @@ func TestALostConnectionBeforeTheCommitIsNotSeen(t *testing.T) {
 	}
 }
 
+// TestATurnThatWasTakenAwayIsTakenAgain: the database ends the session of a node that stood still within its turn.
+func TestATurnThatWasTakenAwayIsTakenAgain(t *testing.T) {
+	s := nodes(t, 1)[0]
+	addClient(t, s, "cl_a")
+	runs := 0
+	err := s.Update(background, func(tx tallygate.Tx) error {
+		if runs++; runs == 1 {
+			pg := s.writer.conn.pg
+			if _, err := pg.Exec(background, `SET LOCAL idle_in_transaction_session_timeout = '1ms'`); err != nil {
+				return err
+			}
+			awaitSQL(t, s, fmt.Sprintf(`SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = %d)`, pg.PgConn().PID()))
+		}
+		c, err := tx.Client("cl_a")
+		if err != nil {
+			return err
+		}
+		c.Balance.Posted++
+		return tx.SaveAccount(c)
+	})
+	if got := posted(t, s, "cl_a"); err != nil || runs != 2 || got != 1 {
+		t.Errorf("%v after %d runs; posted %d, want 1", err, runs, got)
+	}
+}
+
+// awaitSQL waits until the question is answered with true.
+func awaitSQL(t *testing.T, s *Store, question string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for holds := false; !holds; {
+		if err := s.pool.QueryRow(ctx, question).Scan(&holds); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestReadersThatWereCutOffAreReplaced(t *testing.T) {
 	s := nodes(t, 1)[0]
 	addClient(t, s, "cl_a")
@@ -396,6 +433,32 @@ func TestANodeThatStandsStillWhileItSendsLosesItsTurn(t *testing.T) {
 		}
 	}
 	addClient(t, s, "cl_a")
+}
+
+// TestACopyIsNotEndedAsATurn: what loads the database locks it all, for as long as it takes, and waits for its file.
+func TestACopyIsNotEndedAsATurn(t *testing.T) {
+	s := nodes(t, 1)[0]
+	for _, c := range []struct {
+		name, lock string
+		ends       bool
+	}{
+		{"a copy", "LOCK TABLE counters IN ACCESS EXCLUSIVE MODE; UPDATE counters SET turn = turn", false},
+		{"a turn", turnSQL, true},
+	} {
+		err := withDatabase(t.Context(), s.config.ConnString(), func(pg *pgx.Conn) error {
+			if _, err := pg.Exec(t.Context(), "BEGIN; "+c.lock, pgx.QueryExecModeSimpleProtocol); err != nil {
+				return err
+			}
+			awaitSQL(t, s, fmt.Sprintf(`SELECT wait_event IS NOT DISTINCT FROM 'ClientRead' FROM pg_stat_activity WHERE pid = %d`, pg.PgConn().PID()))
+			if ended := s.endStuck(0); ended != c.ends {
+				t.Errorf("%s: ended %v", c.name, ended)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
 }
 
 // TestRowsThatAreAlikeInSomeColumnsAreWrittenAsTheyAre: what the rows of a batch have in common is sent once.

@@ -82,7 +82,7 @@ func (w *writer) Begin() (*store.Tx, error) {
 	batch.Queue(`SELECT ` + clockSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&clock) }) // in a statement of its own: after the wait
 	if err := w.conn.pg.SendBatch(ctx, batch).Close(); err != nil {
 		w.Rollback(nil)
-		if codeOf(err) == lockNotAvailable && w.store.endStuck() {
+		if codeOf(err) == lockNotAvailable && w.store.endStuck(stuckAfter) {
 			return w.Begin()
 		}
 		return nil, translate(err)
