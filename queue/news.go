@@ -9,7 +9,7 @@ import (
 
 const (
 	leastCatchUp = 10 * time.Millisecond // between two looks at what other nodes did
-	restAfter    = 4                     // times as long as a look took is the least pause after it
+	restAfter    = 4                     // times as long as a look took is the pause after it, up to slowPoll
 )
 
 // hear notes that other nodes may have changed something. It does not block.
@@ -22,7 +22,8 @@ func (s *Service) hear() {
 
 // follow looks for what other nodes did whenever there are news of it, and makes it known to those who wait here. News
 // carry no payload and may be lost: what counts is what the store holds, and a look that finds nothing changes nothing.
-// However many news there are, looking takes a bounded share of the time.
+// However many news there are, looking takes a bounded share of the time; one that hung, since the store was away, is
+// followed by the next soon.
 func (s *Service) follow(ctx context.Context) {
 	known := others{events: map[tallygate.JobID]int64{}}
 	failing := false
@@ -38,7 +39,7 @@ func (s *Service) follow(ctx context.Context) {
 			s.opt.Log.Error("look for what other nodes did", "error", err)
 		}
 		failing = err != nil
-		rest := time.NewTimer(max(leastCatchUp, restAfter*time.Since(began)))
+		rest := time.NewTimer(min(slowPoll, max(leastCatchUp, restAfter*time.Since(began))))
 		select {
 		case <-ctx.Done():
 		case <-rest.C:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/tallygate/tallygate"
 )
@@ -60,6 +61,34 @@ func (s *badCommit) Update(ctx context.Context, fn func(tallygate.Tx) error) err
 		return err
 	}
 	return lost
+}
+
+// stallingStore is one that other nodes use, too. It tells of news once a second, and its next answer about events is on
+// its way for as long as stall says.
+type stallingStore struct {
+	tallygate.Store
+	stall atomic.Int64
+	tell  func()
+}
+
+func (s *stallingStore) OnNews(fn func()) { s.tell = fn }
+func (*stallingStore) Leads() bool        { return false }
+
+func (s *stallingStore) LastEvents(ctx context.Context, ids []tallygate.JobID) (map[tallygate.JobID]int64, error) {
+	last := map[tallygate.JobID]int64{}
+	defer time.Sleep(time.Duration(s.stall.Swap(0))) // of a bubble's time
+	return last, s.Store.View(ctx, func(tx tallygate.Tx) error {
+		for _, id := range ids {
+			o, err := tx.Outcome(id)
+			if err != nil {
+				return err
+			}
+			if last[id] = 0; o != nil {
+				last[id] = o.Event
+			}
+		}
+		return nil
+	})
 }
 
 // afterStore does something once, after its next update has been committed and before the caller knows.

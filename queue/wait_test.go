@@ -108,6 +108,35 @@ func TestAWaitReturnsOnceTheJobHasEnded(t *testing.T) {
 	}
 }
 
+// TestNewsAreFollowedSoonAfterTheStoreHung: what another node did meanwhile is known within two looks of the end of it.
+func TestNewsAreFollowedSoonAfterTheStoreHung(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.jobType("x", nil)
+		id := w.submit(w.client("1.00", nil), asked("x"))[0].ID
+		shared := &stallingStore{Store: w.store}
+		other := &world{TB: w.TB, store: w.store, queue: queue.New(shared, queue.Options{Shared: shared})}
+		other.run()
+		a := await(func() (*tallygate.Job, error) { return other.queue.Wait(context.Background(), id, time.Hour) })
+		shared.tell() // it sees the job as it is
+		time.Sleep(time.Second)
+		shared.stall.Store(int64(20 * time.Second))
+		shared.tell()
+		synctest.Wait()
+		w.abandon(id)
+		time.Sleep(20 * time.Second)
+		for range 3 {
+			shared.tell()
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if !a.done() || a.err != nil || !a.value.Status().Ended() {
+			t.Errorf("3 s after the store hung for 20 s, the wait has returned: %v", a.done())
+		}
+		other.queue.Stop()
+		<-a.ended
+	})
+}
+
 func (w *world) abandon(id tallygate.JobID) {
 	w.Helper()
 	if _, _, err := w.queue.Cancel(context.Background(), queue.Cancel{JobID: id, Abandon: true}); err != nil {
