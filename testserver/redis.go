@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ type RedisServer struct {
 	t       testing.TB
 	program string
 	folder  string
+	config  string // the file of a Sentinel, which writes there, too; empty: none
 	port    int
 	args    []string
 	process *child.Child
@@ -30,14 +32,35 @@ type RedisServer struct {
 // Redis starts a server; the arguments are redis-server's own, such as "--maxmemory", "1mb".
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
+	s := newRedis(t)
+	s.args = args
+	must(t, onFreePort(s.startOn))
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// Sentinel starts a Redis Sentinel that tells whoever asks for the name where its primary is: at the address, HOST:PORT.
+func Sentinel(t testing.TB, name, primary string) *RedisServer {
+	t.Helper()
+	s := newRedis(t)
+	host, port, err := net.SplitHostPort(primary)
+	must(t, err)
+	s.config = filepath.Join(s.folder, "sentinel.conf")
+	must(t, os.WriteFile(s.config, fmt.Appendf(nil, "sentinel monitor %s %s %s 1\n", name, host, port), 0o600))
+	must(t, own(s.config))
+	s.args = []string{"--sentinel"}
+	must(t, onFreePort(s.startOn))
+	t.Cleanup(s.Kill)
+	return s
+}
+
+func newRedis(t testing.TB) *RedisServer {
+	t.Helper()
 	program, err := find("apt-get install redis-server", "redis-server", "valkey-server")
 	must(t, err)
 	folder, err := newFolder("redis")
 	must(t, err)
-	s := &RedisServer{t: t, program: program, folder: folder, args: args}
-	must(t, onFreePort(s.startOn))
-	t.Cleanup(s.Kill)
-	return s
+	return &RedisServer{t: t, program: program, folder: folder}
 }
 
 // Start starts the server again, on its port, and returns when it answers.
@@ -53,7 +76,11 @@ func (s *RedisServer) startOn(port int) error {
 
 // start starts the server and waits until it answers.
 func (s *RedisServer) start() error {
-	args := []string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.folder, "--save", "", "--appendonly", "no"}
+	var args []string
+	if s.config != "" {
+		args = append(args, s.config) // has to be the first
+	}
+	args = append(args, "--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.folder, "--save", "", "--appendonly", "no")
 	spec, err := spec(s.folder, nil, s.program, append(args, s.args...)...)
 	if err != nil {
 		return err

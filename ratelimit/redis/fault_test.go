@@ -255,15 +255,50 @@ func TestAPasswordThatTheServerTellsIsNotShown(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	server := testserver.Redis(t)
-	web := httptest.NewUnstartedServer(nil) // for its certificate
-	web.StartTLS()
-	defer web.Close()
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: web.TLS.Certificates})
+	address, _ := encrypted(t, testserver.Redis(t))
+	alone(t, open(t, "rediss://"+address, Options{}), "certificate")
+	sharing(t, open(t, "rediss://"+address+"?skip_verify=true", Options{}))
+	sharing(t, open(t, "valkeys://"+address+"?skip_verify=true", Options{}))
+}
+
+// TestTLSBehindSentinel: the primary is asked for its own certificate, not for the Sentinel's.
+func TestTLSBehindSentinel(t *testing.T) {
+	primary, asked := encrypted(t, testserver.Redis(t))
+	sentinel, sentinelAsked := encrypted(t, testserver.Sentinel(t, "main", primary))
+	_, port, err := net.SplitHostPort(sentinel)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	sharing(t, open(t, "rediss://localhost:"+port+"?master_name=main&skip_verify=true", Options{}))
+	if name := <-sentinelAsked; name != "localhost" {
+		t.Errorf("the Sentinel at localhost was asked for %q", name)
+	}
+	if name := <-asked; name != "" { // of an address no name is sent (RFC 6066, section 3)
+		t.Errorf("the primary at %s was asked for %q", primary, name)
+	}
+}
+
+// encrypted puts TLS before a server. It returns the address and the name that the first caller asks a certificate for.
+func encrypted(t *testing.T, server *testserver.RedisServer) (address string, asked <-chan string) {
+	t.Helper()
+	web := httptest.NewUnstartedServer(nil) // for its certificate
+	web.StartTLS()
+	defer web.Close()
+	names := make(chan string, 1) // the first
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: web.TLS.Certificates,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			select {
+			case names <- hello.ServerName:
+			default:
+			}
+			return nil, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -273,9 +308,7 @@ func TestTLS(t *testing.T) {
 			go forward(c, strings.TrimPrefix(server.URL, "redis://"))
 		}
 	}()
-	alone(t, open(t, "rediss://"+l.Addr().String(), Options{}), "certificate")
-	sharing(t, open(t, "rediss://"+l.Addr().String()+"?skip_verify=true", Options{}))
-	sharing(t, open(t, "valkeys://"+l.Addr().String()+"?skip_verify=true", Options{}))
+	return l.Addr().String(), names
 }
 
 func forward(c net.Conn, address string) {

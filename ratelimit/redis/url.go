@@ -65,6 +65,9 @@ func behindSentinel(u *url.URL) (fresh func() *goredis.Client, err error) {
 	opt.DialTimeout, opt.DialerRetries, opt.MaxRetries = connects, once, never
 	opt.PoolSize, opt.PipelinePoolSize, opt.MinIdleConns = pool, never, 0
 	opt.OnConnect = greet
+	if opt.TLSConfig != nil {
+		opt.TLSConfig.ServerName = "" // each server, and the primary above all, is known by its own name
+	}
 	opt.RouteByLatency, opt.RouteRandomly, opt.ReplicaOnly = false, false, false // every decision writes
 	return func() *goredis.Client { return goredis.NewFailoverClient(opt) }, nil
 }
