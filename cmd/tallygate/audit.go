@@ -39,7 +39,7 @@ func (c *auditCmd) Run(ctx context.Context, a *app) error {
 func auditDatabase(ctx context.Context, path string) (report *tallygate.AuditReport, err error) {
 	store, err := openReader(ctx, path)
 	if err != nil {
-		return nil, &exitError{code: exitUsage, err: err, remedy: "name the server's database with --database"}
+		return nil, databaseFault(err, "name the server's database with --database")
 	}
 	defer func() {
 		if closed := store.Close(); err == nil {

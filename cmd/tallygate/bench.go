@@ -61,7 +61,7 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 		}
 	}
 	if c.Database != "" && !isPostgres(c.Database) {
-		return &exitError{code: exitUsage, err: fmt.Errorf("--database %s: bench makes databases of its own", shownDatabase(c.Database)),
+		return &exitError{code: exitUsage, err: fmt.Errorf("--database %s: bench makes databases of its own", shownURL(c.Database)),
 			remedy: "name a PostgreSQL server, as postgres://…; without --database it makes SQLite files, in the folder that --dir names"}
 	}
 	binary, err := os.Executable()

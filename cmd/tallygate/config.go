@@ -111,7 +111,7 @@ var settings = []setting{
 		return nil
 	}),
 	one("limiter", func(c *config, s string) error {
-		if s != "" && !isURL(s) {
+		if s != "" && !strings.Contains(s, "://") {
 			return errors.New(`must be a URL such as "redis://127.0.0.1:6379", or empty to keep limits in memory`)
 		}
 		c.Limiter = s
@@ -313,7 +313,7 @@ func (f settingFlags) load() (config, error) {
 		if texts, ok := given[s.name]; ok {
 			if err := s.read(&c, texts); err != nil {
 				flag := strings.ReplaceAll(s.name, "_", "-")
-				faults = append(faults, fmt.Errorf("--%s %s: %w", flag, shownDatabase(strings.Join(texts, ",")), err))
+				faults = append(faults, fmt.Errorf("--%s %s: %w", flag, shownURL(strings.Join(texts, ",")), err))
 			}
 		}
 	}

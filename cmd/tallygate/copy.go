@@ -49,13 +49,16 @@ func (c *copyCmd) Run(ctx context.Context, a *app) (err error) {
 	if len(before.Findings) > 0 {
 		return &exitError{code: exitFound, err: fmt.Errorf("the audit of %s finds %d faults: nothing was copied", c.From, len(before.Findings)), remedy: "see them with `tallygate audit --database " + c.From + "`"}
 	}
+	if err := postgres.Migrate(ctx, c.To, a.waitsForSchema); err != nil {
+		return databaseFault(err, "mend this and run the command again")
+	}
 	after, err := postgres.Load(ctx, c.To, from, a.copied)
 	if _, unknown := errors.AsType[tallygate.ErrCommit](err); unknown {
 		return &exitError{code: exitUsage, err: fmt.Errorf("the database may hold the copy, or be empty: %w", err),
-			remedy: "see which with `tallygate audit --database " + shownDatabase(c.To) + "`, and serve the file or the copy, never both; or drop the database and copy again"}
+			remedy: "see which with `tallygate audit --database " + shownURL(c.To) + "`, and serve the file or the copy, never both; or drop the database and copy again"}
 	}
 	if err != nil {
-		return &exitError{code: exitUsage, err: err, remedy: "the database was left as it was; mend this and run the command again"}
+		return databaseFault(fmt.Errorf("the database was left as it was: %w", err), "mend this and run the command again")
 	}
 	if counts(before) != counts(after) {
 		return &exitError{code: exitFound, err: errors.New("the copy holds other counts than the file"), remedy: "do not serve it: drop the database and tell the authors"}
@@ -75,7 +78,7 @@ func (c *copyCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	a.note("both sides pass the audit")
-	a.note("next: tallygate serve --database %s", shownDatabase(c.To))
+	a.note("next: tallygate serve --database %s", shownURL(c.To))
 	return nil
 }
 

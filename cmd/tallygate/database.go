@@ -15,22 +15,29 @@ import (
 	"github.com/tallygate/tallygate/store/sqlite"
 )
 
-// isURL reports whether the setting names a database server rather than a file.
-func isURL(database string) bool { return strings.Contains(database, "://") }
+// isURL reports whether the setting is meant to name a server rather than a file, rightly or not: a file whose name looks
+// so can be written as ./NAME.
+func isURL(text string) bool {
+	head, rest, _ := strings.Cut(text, ":")
+	return !strings.Contains(head, "/") && (strings.HasPrefix(rest, "//") || strings.HasPrefix(text, "postgres:") || strings.Contains(rest, "@"))
+}
 
 // isPostgres reports whether a URL is PostgreSQL's.
 func isPostgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
 }
 
-// shownDatabase is the setting as it may be printed: without a password.
-func shownDatabase(database string) string {
-	if !isURL(database) {
-		return database
+// hidden stands for a text that is neither a URL nor a path as people write them: any part of it may be the password.
+const hidden = "(hidden, since it may hold a password)"
+
+// shownURL is the name of a file or server as it may be printed: without a password.
+func shownURL(text string) string {
+	if !isURL(text) {
+		return text
 	}
-	u, err := url.Parse(database)
-	if err != nil {
-		return "the database's URL"
+	u, err := url.Parse(text)
+	if err != nil || !strings.Contains(text, "://") {
+		return hidden
 	}
 	q := u.Query()
 	for name := range q {
@@ -47,7 +54,7 @@ func openStore(ctx context.Context, database string, log *slog.Logger) (tallygat
 	if isPostgres(database) {
 		store, err := postgres.Open(ctx, postgres.Options{URL: database, Alone: log == nil, Log: log})
 		if err != nil {
-			return nil, usagef("%w", err)
+			return nil, databaseFault(err, "")
 		}
 		return store, nil
 	}
@@ -73,8 +80,20 @@ func openReader(ctx context.Context, database string) (tallygate.Store, error) {
 }
 
 func errNoSuchDatabase(database string) error {
-	scheme, _, _ := strings.Cut(database, "://")
+	scheme, _, whole := strings.Cut(database, "://")
+	if !whole {
+		return usagef("the database's name is neither a file's nor a URL: name a file for SQLite, or postgres://user:password@host:5432/name")
+	}
 	return usagef("%s:// is no database that tallygate knows: name a file for SQLite, or postgres://…", scheme)
+}
+
+// databaseFault is why a database could not be opened: it is away, or else it or its name is not right; then there is the
+// remedy.
+func databaseFault(err error, remedy string) error {
+	if postgres.Unreachable(err) {
+		return &exitError{code: exitUnreachable, err: err, remedy: "see whether the database runs and this machine reaches it, and run the command again"}
+	}
+	return &exitError{code: exitUsage, err: err, remedy: remedy}
 }
 
 // cluster tells /readyz how this node stands among the others.
@@ -132,9 +151,7 @@ func (s *server) limits() map[string]any {
 	answer := map[string]any{"status": "ok", "since": state.Since.UTC(), "lapses": state.Lapses}
 	if !state.Shared {
 		answer["status"] = "alone"
-		if state.Err != nil {
-			answer["problem"] = state.Err.Error()
-		}
+		answer["problem"] = "the limiter's server does not answer as it should; the log says why, and tallygate doctor"
 	}
 	return answer
 }
@@ -157,17 +174,17 @@ func (c *migrateCmd) Run(ctx context.Context, a *app) error {
 	}
 	before, err := postgres.Migrations(ctx, c.Database)
 	if err != nil {
-		return usagef("%w", err)
+		return databaseFault(err, "")
 	}
 	if c.Print {
 		return c.print(a, before)
 	}
-	if err := postgres.Migrate(ctx, c.Database); err != nil {
-		return usagef("%w", err)
+	if err := postgres.Migrate(ctx, c.Database, a.waitsForSchema); err != nil {
+		return databaseFault(err, "")
 	}
 	after, err := postgres.Migrations(ctx, c.Database)
 	if err != nil {
-		return usagef("%w", err)
+		return databaseFault(err, "")
 	}
 	type step struct {
 		Version int64  `json:"version"`
@@ -187,6 +204,9 @@ func (c *migrateCmd) Run(ctx context.Context, a *app) error {
 	}
 	return a.printTable([]column{left("migration"), left("result")}, rows)
 }
+
+// waitsForSchema tells why nothing happens.
+func (a *app) waitsForSchema() { a.note("another session brings the schema forward; waiting for it") }
 
 // print writes a script that psql can run.
 func (c *migrateCmd) print(a *app, steps []postgres.Migration) error {

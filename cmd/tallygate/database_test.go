@@ -109,7 +109,7 @@ func TestACopyThatCannotBeMadeLeavesTheDatabaseEmpty(t *testing.T) {
 		t.Errorf("a file that is not there: exit %d: %s", got.code, got.stderr)
 	}
 	r.stop()
-	if got := tally(t.Context(), "", "copy", "--from", r.database, "--to", "postgres://nobody:secret@127.0.0.1:1/x"); got.code != exitUsage || strings.Contains(got.stderr, "secret") {
+	if got := tally(t.Context(), "", "copy", "--from", r.database, "--to", "postgres://nobody:secret@127.0.0.1:1/x"); got.code != exitUnreachable || strings.Contains(got.stderr, "secret") {
 		t.Errorf("a database that is not there: exit %d: %s", got.code, got.stderr)
 	}
 	spare := testserver.Postgres(t).Database(t)
@@ -124,6 +124,17 @@ func TestACopyThatCannotBeMadeLeavesTheDatabaseEmpty(t *testing.T) {
 		t.Errorf("a database that is served: exit %d: %s", got.code, got.stderr)
 	}
 	stop()
+	backup, err := pgconn.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backup.Close(t.Context()) // it only read
+	if _, err := backup.Exec(t.Context(), `BEGIN; SELECT FROM clients`).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	if got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url); got.code != exitUsage || !strings.Contains(got.stderr, "another session uses the tables") {
+		t.Errorf("a database that is read: exit %d: %s", got.code, got.stderr)
+	}
 }
 
 func TestACopyWhoseEndIsUnknownIsNotToldAsLeftOut(t *testing.T) {
@@ -191,9 +202,46 @@ func TestMigratePrintsWhatIsMissingAndAppliesIt(t *testing.T) {
 	}
 }
 
+// TestAnOutageIsNotToldAsAWrongName: a script can tell the database's absence from its own mistake.
+func TestAnOutageIsNotToldAsAWrongName(t *testing.T) {
+	away := "postgres://nobody@127.0.0.1:1/x"
+	for url, want := range map[string]int{away: exitUnreachable, testserver.Postgres(t).URL() + "&nonsense=1": exitUsage} {
+		for _, command := range []string{"audit", "migrate", "init", "serve"} {
+			if got := tally(t.Context(), "", command, "--database", url); got.code != want {
+				t.Errorf("%s of %s: exit %d: %s", command, url, got.code, got.stderr)
+			}
+		}
+	}
+	if got := tally(t.Context(), "", "audit", "--database", away); !strings.Contains(got.stderr, "remedy: see whether the database runs") {
+		t.Errorf("the remedy: %s", got.stderr)
+	}
+}
+
+func TestWhatIsMeantAsAURLIsNotTakenForAFile(t *testing.T) {
+	for text, want := range map[string]bool{
+		"tallygate.db": false, "/var/lib/tallygate/a:b@c.db": false, "./a:b@c.db": false, "C.db": false, "a@b.db": false, "": false,
+		"postgres://h/x": true, "mysql://h/x": true, "postgres:/u:p@h/x": true, "postgres:x": true, "u:p@h/x": true,
+	} {
+		if got := isURL(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	for text, want := range map[string]string{"mysql://h/x": "mysql:// is no database", "postgres:/h/x": "neither a file's nor a URL"} {
+		if got := tally(t.Context(), "", "audit", "--database", text); got.code != exitUsage || !strings.Contains(got.stderr, want) {
+			t.Errorf("%s: exit %d: %s", text, got.code, got.stderr)
+		}
+	}
+}
+
 func TestNoPasswordIsShown(t *testing.T) {
-	for _, url := range []string{"postgres://u:hunter2@h/x", "postgres://h/x?user=u&password=hunter2", "postgres://u:hunter2@h/%zz"} {
-		if shown := shownDatabase(url); strings.Contains(shown, "hunter2") {
+	t.Setenv("TALLYGATE_LIMITER", ":hunter2@redis:6379")
+	if got := tally(t.Context(), "", "serve", "--database", filepath.Join(t.TempDir(), "none.db")); got.code != exitUsage ||
+		strings.Contains(got.stderr, "hunter2") || !strings.Contains(got.stderr, "must be a URL") {
+		t.Errorf("a limiter without a scheme: exit %d: %s", got.code, got.stderr)
+	}
+	t.Setenv("TALLYGATE_LIMITER", "")
+	for _, url := range []string{"postgres://u:hunter2@h/x", "postgres://h/x?user=u&password=hunter2", "postgres://u:hunter2@h/%zz", "postgres:/u:hunter2@h/x", "u:hunter2@h/x"} {
+		if shown := shownURL(url); strings.Contains(shown, "hunter2") {
 			t.Errorf("%s is shown as %s", url, shown)
 		}
 		got := tally(t.Context(), "", "init", "--database", strings.Replace(url, "@h", "@127.0.0.1:1", 1))

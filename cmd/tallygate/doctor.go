@@ -15,6 +15,7 @@ import (
 
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/queue"
+	"github.com/tallygate/tallygate/ratelimit/redis"
 	sdk "github.com/tallygate/tallygate/sdk/go"
 	"github.com/tallygate/tallygate/store/postgres"
 	"github.com/tallygate/tallygate/store/sqlite"
@@ -64,6 +65,9 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	} else {
 		e.database(ctx, settings.Database)
 		e.disk(settings.Database)
+	}
+	if settings.Limiter != "" {
+		e.limiter(ctx, settings.Limiter)
 	}
 	e.openFiles(&settings)
 	e.server(ctx, &settings)
@@ -190,7 +194,7 @@ func (e *examination) database(ctx context.Context, path string) {
 
 // databaseServer looks at a PostgreSQL database.
 func (e *examination) databaseServer(ctx context.Context, url string) {
-	shown := shownDatabase(url)
+	shown := shownURL(url)
 	if !isPostgres(url) {
 		e.fail("database", "name a file for SQLite, or postgres://…", "%v", errNoSuchDatabase(url))
 		return
@@ -224,6 +228,22 @@ func (e *examination) databaseServer(ctx context.Context, url string) {
 		e.ok("database's clock", "within 5s of this machine's")
 	}
 	e.contents(ctx, reader, shown, "the database's machine", facts.Time)
+}
+
+// limiter has the server of shared limits decide as it would for a call.
+func (e *examination) limiter(ctx context.Context, url string) {
+	const remedy = "mend the URL or the server; docs/limits.md says what it needs"
+	limiter, err := redis.Open(ctx, url, redis.Options{})
+	if err != nil {
+		e.fail("limiter", remedy, "%v", err)
+		return
+	}
+	defer func() { _ = limiter.Close() }() // nothing is under way
+	if state := limiter.State(); !state.Shared {
+		e.fail("limiter", remedy, "%s does not decide, so that each node would go by its share of each limit: %v", shownURL(url), state.Err)
+		return
+	}
+	e.ok("limiter", "%s decides", shownURL(url))
 }
 
 // contents looks at what is in the database, whose times are those of a machine, where it is now.

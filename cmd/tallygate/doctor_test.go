@@ -103,6 +103,18 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestDoctorHasTheLimiterDecide(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t, "--requirepass", "hunter2")
+	with := strings.Replace(server.URL, "redis://", "redis://:hunter2@", 1)
+	for url, want := range map[string]string{with: "ok", server.URL: "fail", "redis://127.0.0.1:1": "fail", with + "/notanumber": "fail", "http://127.0.0.1:1": "fail"} {
+		_, results := examined(t, "--limiter", url, "--url", "http://127.0.0.1:1")
+		if got := results["limiter"]; got.Result != want || strings.Contains(got.Detail, "hunter2") {
+			t.Errorf("%s: %+v, want %s", url, got, want)
+		}
+	}
+}
+
 func TestDoctorKnowsAClockThatStandsBack(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tallygate.db")

@@ -41,8 +41,8 @@ var exitCodes = []struct {
 	{exitBusy, "rate limited or unavailable (429, 503)"},
 	{exitServer, "the server failed (500)"},
 	{exitJob, "the job failed or was cancelled (job submit --wait, watch, result)"},
-	{exitUnreachable, "no Tallygate server answered"},
-	{exitFound, "key scan, audit or doctor found something"},
+	{exitUnreachable, "no Tallygate server, or no database, answered"},
+	{exitFound, "key scan, audit, doctor or copy found something"},
 	{exitInterrupted, "interrupted"},
 }
 

@@ -43,7 +43,7 @@ func (c *initCmd) Run(ctx context.Context, a *app) (err error) {
 	if !created {
 		return &exitError{
 			code:   exitUsage,
-			err:    fmt.Errorf("%s is initialised already: its operator has a key", shownDatabase(c.Database)),
+			err:    fmt.Errorf("%s is initialised already: its operator has a key", shownURL(c.Database)),
 			remedy: "use that key; for another one, set TALLYGATE_OPERATOR_KEY to a key of your own and start the server, or name a new file with --database",
 		}
 	}
@@ -52,10 +52,10 @@ func (c *initCmd) Run(ctx context.Context, a *app) (err error) {
 			OperatorKey string `json:"operator_key"`
 		}{key})
 	}
-	if err := a.printRecord(field{"database", shownDatabase(c.Database)}, field{"operator key", key}); err != nil {
+	if err := a.printRecord(field{"database", shownURL(c.Database)}, field{"operator key", key}); err != nil {
 		return err
 	}
 	a.note("keep the key now: it is stored nowhere and never shown again")
-	a.note("next: tallygate serve --database %s", shownDatabase(c.Database))
+	a.note("next: tallygate serve --database %s", shownURL(c.Database))
 	return nil
 }

@@ -63,7 +63,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		return errors.Join(usagef("%w", err), s.close())
 	}
 	fmt.Fprintf(a.stdout, "tallygate listening on http://%s\n", listener.Addr())
-	log.Info("listening", "address", listener.Addr().String(), "database", shownDatabase(settings.Database), "version", readBuild().Version)
+	log.Info("listening", "address", listener.Addr().String(), "database", shownURL(settings.Database), "version", readBuild().Version)
 	return s.run(ctx, listener)
 }
 
@@ -172,8 +172,8 @@ func mustHaveOperator(ctx context.Context, store tallygate.Store, database strin
 func notInitialised(database string) error {
 	return &exitError{
 		code:   exitUsage,
-		err:    fmt.Errorf("%s has no operator yet", shownDatabase(database)),
-		remedy: fmt.Sprintf("make it with `tallygate init --database %s`, or set TALLYGATE_OPERATOR_KEY to a key of your own", shownDatabase(database)),
+		err:    fmt.Errorf("%s has no operator yet", shownURL(database)),
+		remedy: fmt.Sprintf("make it with `tallygate init --database %s`, or set TALLYGATE_OPERATOR_KEY to a key of your own", shownURL(database)),
 	}
 }
 

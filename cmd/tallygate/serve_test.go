@@ -249,7 +249,6 @@ func TestWhatCannotBeServed(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"serve", "--database", text},
-		{"serve", "--database", "postgres://localhost/x"},
 		{"serve", "--database", dir},
 		{"init", "--database", text},
 		{"init", "--database", filepath.Join(dir, "no", "folder.db")},

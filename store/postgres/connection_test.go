@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/tallygate/tallygate"
 	"github.com/tallygate/tallygate/testserver"
 )
@@ -98,7 +100,7 @@ func TestANodeHoldsFewConnections(t *testing.T) {
 	if err := s.pool.QueryRow(t.Context(), `SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tallygate%'`).Scan(&held); err != nil {
 		t.Fatal(err)
 	}
-	if held > defaultReaders+2 {
+	if held > defaultReaders+3 { // one that writes, one that listens, one for chores
 		t.Errorf("a node holds %d connections", held)
 	}
 	for want, shown := range map[string]func() (string, error){
@@ -116,5 +118,64 @@ func TestANodeHoldsFewConnections(t *testing.T) {
 		if limit, err := shown(); err != nil || limit != want {
 			t.Errorf("a statement may take %s ms, want %s; %v", limit, want, err)
 		}
+	}
+}
+
+// TestANodeWhoseReadersAreAllAtWorkLives: signs of life and news do not wait for whoever reads.
+func TestANodeWhoseReadersAreAllAtWorkLives(t *testing.T) {
+	s := open(t, Options{URL: testserver.Postgres(t).Database(t), Readers: 1})
+	err := s.View(background, func(tx tallygate.Tx) error {
+		if _, err := tx.Client("cl_a"); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(background, connectTimeout)
+		defer cancel()
+		return s.presence.beat(ctx)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWhatIsToldInAnothersSessionIsNotKept: a pooler may give a writer the session in which a listener was.
+func TestWhatIsToldInAnothersSessionIsNotKept(t *testing.T) {
+	s := nodes(t, 1)[0]
+	addClient(t, s, "cl_a")
+	pg := s.writer.conn.pg
+	if _, err := pg.Exec(background, "LISTEN "+channel); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pg.Exec(background, "NOTIFY "+channel); err != nil { // it is told with the answer
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	if told, err := pg.WaitForNotification(ctx); err == nil {
+		t.Errorf("the library kept %+v", told)
+	}
+}
+
+// TestAStartWaitsForAnothersMigrationAlone: it says so, and where nothing is to be done it does not wait.
+func TestAStartWaitsForAnothersMigrationAlone(t *testing.T) {
+	url := testserver.Postgres(t).Database(t)
+	other, err := pgx.Connect(background, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(background) // it holds nothing
+	lock := func(how string) {
+		t.Helper()
+		if _, err := other.Exec(background, "SELECT pg_advisory_"+how+"($1)", int64(migrationLock)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock("lock")
+	waits := 0
+	if err := Migrate(background, url, func() { waits++; lock("unlock") }); err != nil || waits != 1 {
+		t.Errorf("to an empty database: waited %d times, %v", waits, err)
+	}
+	lock("lock")
+	if err := Migrate(background, url, func() { waits++; lock("unlock") }); err != nil || waits != 1 {
+		t.Errorf("to one that is up to date: waited %d times, %v", waits, err)
 	}
 }

@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -76,6 +79,17 @@ func gone(err error) bool {
 		return !refused
 	}
 	return code == readOnlyTransaction || (code[:2] == "57" && code != queryCanceled) || code[:2] == "08"
+}
+
+// Unreachable reports whether an error says that the database does not answer, or has no room, rather than that something
+// is wrong with its name or with what is in it.
+func Unreachable(err error) bool {
+	if code := codeOf(err); code != "" {
+		return code == tooManyConnections || code[:2] == "08" || (code[:2] == "57" && code != queryCanceled)
+	}
+	_, network := errors.AsType[*net.OpError](err)
+	_, name := errors.AsType[*net.DNSError](err)
+	return network || name || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // hopeless reports whether an error speaks of the database or the way to it, not of what was written.

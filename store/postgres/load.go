@@ -18,19 +18,22 @@ import (
 // ownTables are those that no other engine has.
 var ownTables = []string{"tallygate_schema", "nodes"}
 
+// lockPatience is how long a copy waits for whoever uses the tables.
+const lockPatience = 5 * time.Second
+
 // Load copies a whole store into an empty database, in one transaction, and returns the audit of what it wrote. Where
 // that finds anything, or something fails, the database stays empty; after a tallygate.ErrCommit nobody knows whether it
-// did. It brings the schema up to date first. progress is called now and then, and at the end of each table.
+// did. The schema has to be there; see Migrate. progress is called now and then, and at the end of each table.
 func Load(ctx context.Context, url string, from store.Source, progress func(table string, done, all int64)) (report *tallygate.AuditReport, err error) {
-	if err := Migrate(ctx, url); err != nil {
-		return nil, err
-	}
 	err = withDatabase(ctx, url, func(pg *pgx.Conn) error {
 		tx, err := pg.Begin(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // does nothing after the commit
+		if err := endIfStill(ctx, tx); err != nil {
+			return err
+		}
 		tables, err := loadable(ctx, tx, from)
 		if err != nil {
 			return err
@@ -93,7 +96,13 @@ func loadable(ctx context.Context, tx pgx.Tx, from store.Source) ([]string, erro
 	if alive > 0 {
 		return nil, fmt.Errorf("%d nodes use the database: stop them first", alive)
 	}
+	if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", lockPatience.Milliseconds())); err != nil {
+		return nil, err
+	}
 	if _, err := tx.Exec(ctx, "LOCK TABLE "+strings.Join(tables, ", ")+" IN ACCESS EXCLUSIVE MODE"); err != nil {
+		if codeOf(err) == lockNotAvailable {
+			err = fmt.Errorf("another session uses the tables, such as another copy or a backup: wait for its end, or end it: %w", err)
+		}
 		return nil, err
 	}
 	for _, table := range tables {

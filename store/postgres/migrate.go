@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,8 @@ type Migration struct {
 	SQL     string
 	Applied time.Time // zero: not yet
 }
+
+func (m Migration) missing() bool { return m.Applied.IsZero() }
 
 // Keys of advisory locks, "tlgt" and what for.
 const (
@@ -47,15 +50,22 @@ func embedded() ([]Migration, error) {
 }
 
 // Migrate brings the database's schema forward, all steps in one transaction, under a lock: of nodes that start
-// together one does it and the others find it done. A schema of a newer version is an error.
-func Migrate(ctx context.Context, url string) error {
+// together one does it and the others find it done; waits is called where another is at it. A schema of a newer version
+// is an error.
+func Migrate(ctx context.Context, url string, waits func()) error {
 	return withDatabase(ctx, url, func(pg *pgx.Conn) error {
+		if steps, err := migrationsOf(ctx, pg); err != nil || !slices.ContainsFunc(steps, Migration.missing) {
+			return err
+		}
 		tx, err := pg.Begin(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
+		if err := endIfStill(ctx, tx); err != nil {
+			return err
+		}
+		if err := lockSchema(ctx, tx, waits); err != nil {
 			return err
 		}
 		steps, err := migrationsOf(ctx, tx)
@@ -63,7 +73,7 @@ func Migrate(ctx context.Context, url string) error {
 			return err
 		}
 		for _, m := range steps {
-			if !m.Applied.IsZero() { // a role that may not make tables opens what is up to date
+			if !m.missing() {
 				continue
 			}
 			if _, err := tx.Exec(ctx, versionTable); err != nil {
@@ -80,6 +90,28 @@ func Migrate(ctx context.Context, url string) error {
 	})
 }
 
+// lockSchema has this session alone bring the schema forward, until the transaction ends.
+func lockSchema(ctx context.Context, tx pgx.Tx, waits func()) error {
+	var got bool
+	if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(migrationLock)).Scan(&got); err != nil || got {
+		return err
+	}
+	waits()
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock))
+	return err
+}
+
+// stillSQL bounds a transaction that others wait for.
+const stillSQL = `SET LOCAL idle_in_transaction_session_timeout = '5min';
+	SET LOCAL tcp_keepalives_idle = 5; SET LOCAL tcp_keepalives_interval = 1; SET LOCAL tcp_keepalives_count = 3`
+
+// endIfStill has the database end the transaction once its process stands still in it, or its machine is gone without a
+// word: the database itself waits for two hours, or for ever.
+func endIfStill(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Conn().PgConn().Exec(ctx, stillSQL).ReadAll()
+	return err
+}
+
 // Migrations lists this version's migrations and which of them the database has had. It changes nothing.
 func Migrations(ctx context.Context, url string) (steps []Migration, err error) {
 	err = withDatabase(ctx, url, func(pg *pgx.Conn) error {
@@ -94,8 +126,14 @@ func Migrations(ctx context.Context, url string) (steps []Migration, err error) 
 	return steps, err
 }
 
+// querier is a connection, or a transaction of one.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // migrationsOf reads which migrations were applied.
-func migrationsOf(ctx context.Context, tx pgx.Tx) ([]Migration, error) {
+func migrationsOf(ctx context.Context, tx querier) ([]Migration, error) {
 	steps, err := embedded()
 	if err != nil {
 		return nil, err

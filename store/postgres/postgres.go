@@ -8,6 +8,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tallygate/tallygate"
@@ -41,7 +43,8 @@ type Store struct {
 	now       func() time.Time
 	log       *slog.Logger
 	clock     *clock
-	pool      *pgxpool.Pool
+	pool      *pgxpool.Pool // of readers
+	chores    *pgxpool.Pool // of one, for what must not wait for them: whoever tells nothing in time counts as gone
 	writer    *writer
 	committer *store.Committer
 	session   *session
@@ -70,22 +73,26 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := Migrate(ctx, opt.URL); err != nil {
-		return nil, err
-	}
 	s := &Store{config: config, now: opt.Now, log: opt.Log, clock: newClock(opt.local)}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	s.background, s.stop = context.WithCancel(context.Background())
-	if s.pool, err = newPool(config, opt.Readers); err != nil {
+	if err := Migrate(ctx, opt.URL, func() { s.log.Info("another session brings the schema forward; waiting for it") }); err != nil {
 		return nil, err
 	}
+	if s.pool, err = newPool(config, cmp.Or(opt.Readers, defaultReaders)); err != nil {
+		return nil, err
+	}
+	if s.chores, err = newPool(config, 1); err != nil {
+		return nil, err
+	}
+	s.background, s.stop = context.WithCancel(context.Background())
 	s.writer = &writer{store: s, cache: store.NewCache()}
 	s.session, s.notifier, s.presence = newSession(s), newNotifier(s), newPresence(s)
 	if err := s.join(ctx, opt.Alone); err != nil {
 		s.stop()
 		s.pool.Close()
+		s.chores.Close()
 		return nil, fmt.Errorf("open database: %w", plain(err))
 	}
 	s.committer = store.NewCommitter(s.writer)
@@ -107,22 +114,23 @@ func parseURL(url string) (*pgx.ConnConfig, error) {
 		config.ConnectTimeout = connectTimeout
 	}
 	config.DialFunc = dial
+	// A pooler may give us a session in which another has listened. What is told there is nobody's to read, and the
+	// library would keep it for ever.
+	config.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "tallygate"
 	}
 	return config, nil
 }
 
-func newPool(config *pgx.ConnConfig, readers int) (*pgxpool.Pool, error) {
+// newPool returns a pool of so many connections, none of which is made before it is needed.
+func newPool(config *pgx.ConnConfig, most int) (*pgxpool.Pool, error) {
 	pooled, err := pgxpool.ParseConfig("")
 	if err != nil {
 		return nil, err
 	}
-	if readers <= 0 {
-		readers = defaultReaders
-	}
 	pooled.ConnConfig = config.Copy()
-	pooled.MaxConns = int32(readers) //nolint:gosec // a handful
+	pooled.MaxConns = int32(most) //nolint:gosec // a handful
 	pooled.MaxConnIdleTime = 5 * time.Minute
 	var settings strings.Builder
 	for _, s := range append(slices.Clone(byKeys), setting{"statement_timeout", milliseconds(readTimeout)}, setting{"idle_in_transaction_session_timeout", milliseconds(journeyTimeout)}) {
@@ -216,6 +224,7 @@ func (s *Store) Close() error {
 		s.presence.leave()
 		s.writer.disconnect()
 		s.pool.Close()
+		s.chores.Close()
 	})
 	return nil
 }

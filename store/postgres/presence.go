@@ -54,7 +54,7 @@ func (p *presence) beat(ctx context.Context) error {
 		SELECT `+clockSQL+`, COUNT(*), COUNT(*) FILTER (WHERE id < $1) FROM nodes WHERE id <> $1 AND seen_at > `+clockSQL+` - $2`,
 		p.id, absentAfter.Microseconds()).QueryRow(func(r pgx.Row) error { return r.Scan(&clock, &nodes, &before) })
 	batch.Queue("COMMIT")
-	if err := p.store.pool.SendBatch(ctx, batch).Close(); err != nil {
+	if err := p.store.chores.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
 	p.store.clock.heard(clock, asked)
@@ -75,7 +75,7 @@ func (p *presence) count(ctx context.Context) error {
 func (p *presence) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
-	_, err := p.store.pool.Exec(ctx, `DELETE FROM nodes WHERE id = $1 OR seen_at < `+clockSQL+` - $2`, p.id, time.Hour.Microseconds())
+	_, err := p.store.chores.Exec(ctx, `DELETE FROM nodes WHERE id = $1 OR seen_at < `+clockSQL+` - $2`, p.id, time.Hour.Microseconds())
 	if err != nil {
 		p.store.log.Debug("leave the nodes", "error", err) // its row counts no longer in a few seconds
 	}

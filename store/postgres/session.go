@@ -30,7 +30,7 @@ type State struct {
 	Leader    bool      // whether this node does the upkeep for all
 	Listening bool      // whether it hears at once of what others do; else it asks now and then
 	Since     time.Time // when Listening last changed
-	Problem   string    // why it does not listen
+	Problem   string    // why it does not listen; it tells strangers nothing of the database
 }
 
 // session is one connection that listens for what other nodes tell and, as long as it lives, holds the lock of the
@@ -86,8 +86,19 @@ func (l *session) set(listening, leader bool, err error) {
 	}
 	l.state.Listening, l.state.Leader, l.state.Problem = listening, leader, ""
 	if err != nil {
-		l.state.Problem = plain(err).Error()
+		l.state.Problem = problem(err)
 	}
+}
+
+// problem says why nothing is heard, without what is for the log alone.
+func problem(err error) string {
+	switch {
+	case errors.Is(err, errDeaf):
+		return errDeaf.Error()
+	case Unreachable(err):
+		return "the database does not answer; the log says why"
+	}
+	return "the database lets nobody listen; the log says why"
 }
 
 // run keeps a session up until the store closes.
@@ -136,6 +147,7 @@ func (l *session) listen(ctx context.Context, told *bool) error {
 	defer cancel()
 	config := l.store.config.Copy()
 	config.RuntimeParams["application_name"] += " listener"
+	config.OnNotification = nil // the library keeps what is told until it is asked for
 	pg, err := pgx.ConnectConfig(connecting, config)
 	if err != nil {
 		return err
@@ -149,6 +161,9 @@ func (l *session) listen(ctx context.Context, told *bool) error {
 		return err
 	}
 	if err := l.hears(ctx, pg); err != nil {
+		if errors.Is(err, errDeaf) {
+			_, _ = pg.Exec(connecting, "UNLISTEN *") // the session is another's next, who wants to hear nothing
+		}
 		return err
 	}
 	// A node that stands still, or whose machine is gone without a word, asks no more: with its session goes its lock.
@@ -176,7 +191,7 @@ func (l *session) listen(ctx context.Context, told *bool) error {
 func (l *session) hears(ctx context.Context, pg *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if _, err := l.store.pool.Exec(ctx, "NOTIFY "+channel); err != nil {
+	if _, err := l.store.chores.Exec(ctx, "NOTIFY "+channel); err != nil {
 		return err
 	}
 	_, err := pg.WaitForNotification(ctx)
@@ -255,7 +270,7 @@ func (n *notifier) run() {
 		case <-n.news:
 		}
 		sending, cancel := context.WithTimeout(ctx, connectTimeout)
-		_, err := n.store.pool.Exec(sending, "NOTIFY "+channel)
+		_, err := n.store.chores.Exec(sending, "NOTIFY "+channel)
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			n.store.log.Debug("tell other nodes", "error", err) // they ask by themselves

@@ -15,7 +15,7 @@ func (s *Store) endStuck(after time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
 	var ended int64
-	err := s.pool.QueryRow(ctx, `SELECT COUNT(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+	err := s.chores.QueryRow(ctx, `SELECT COUNT(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
 		WHERE datname = current_database() AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - $1 * INTERVAL '1 second' AND pid IN
 			(SELECT pid FROM pg_locks WHERE locktype = 'relation' AND relation = 'counters'::regclass AND mode IN ('RowShareLock', 'RowExclusiveLock'))
 			AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'relation' AND relation = 'counters'::regclass AND mode = 'AccessExclusiveLock')`,
