@@ -90,8 +90,11 @@ func errNoSuchDatabase(database string) error {
 // databaseFault is why a database could not be opened: it is away, or else it or its name is not right; then there is the
 // remedy.
 func databaseFault(err error, remedy string) error {
-	if postgres.Unreachable(err) {
+	switch {
+	case postgres.Unreachable(err):
 		return &exitError{code: exitUnreachable, err: err, remedy: "see whether the database runs and this machine reaches it, and run the command again"}
+	case postgres.MixedUp(err):
+		remedy = "add default_query_exec_mode=cache_describe to the database's URL; docs/cluster.md tells of poolers"
 	}
 	return &exitError{code: exitUsage, err: err, remedy: remedy}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/tallygate/tallygate/testserver"
 )
@@ -137,6 +140,61 @@ func TestACopyThatCannotBeMadeLeavesTheDatabaseEmpty(t *testing.T) {
 	}
 }
 
+func TestACopyOfWhatDoesNotAddUpIsNotMade(t *testing.T) {
+	r := startServer(t)
+	work(t, r)
+	r.stop()
+	url := testserver.Postgres(t).Database(t)
+	if got := tally(t.Context(), "", "migrate", "--database", url); got.code != exitOK {
+		t.Fatalf("migrate: exit %d: %s", got.code, got.stderr)
+	}
+	rows := func() string {
+		t.Helper()
+		pg, err := pgconn.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pg.Close(t.Context())
+		results, err := pg.Exec(t.Context(), `SELECT (SELECT COUNT(*) FROM clients) + (SELECT COUNT(*) FROM entries) + (SELECT COUNT(*) FROM jobs)`).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(results[0].Rows[0][0])
+	}
+	sayTo(t, url, `CREATE FUNCTION more() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.posted := NEW.posted + 1; RETURN NEW; END';
+		CREATE TRIGGER more BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION more()`)
+	got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url)
+	if got.code == exitOK || !strings.Contains(got.stderr, "the audit of the copy finds faults") || rows() != "0" {
+		t.Errorf("a database that adds to balances: exit %d, %s rows: %s", got.code, rows(), got.stderr)
+	}
+	sayTo(t, url, `DROP FUNCTION more CASCADE`)
+
+	file, err := sqlite.OpenConn(r.database, sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(sqlitex.ExecuteTransient(file, `UPDATE clients SET posted = posted + 1 WHERE name = 'Acme'`, nil), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got = tally(t.Context(), "", "copy", "--from", r.database, "--to", url)
+	if got.code != exitFound || !strings.Contains(got.stderr, "nothing was copied") || rows() != "0" {
+		t.Errorf("a file whose balances are off: exit %d, %s rows: %s", got.code, rows(), got.stderr)
+	}
+}
+
+// sayTo runs a statement in a PostgreSQL database.
+func sayTo(t *testing.T, url, sql string) {
+	t.Helper()
+	pg, err := pgconn.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pg.Close(t.Context())
+	if _, err := pg.Exec(t.Context(), sql).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestACopyWhoseEndIsUnknownIsNotToldAsLeftOut(t *testing.T) {
 	r := startServer(t)
 	work(t, r)
@@ -145,26 +203,13 @@ func TestACopyWhoseEndIsUnknownIsNotToldAsLeftOut(t *testing.T) {
 	if got := tally(t.Context(), "", "migrate", "--database", url); got.code != exitOK {
 		t.Fatalf("migrate: exit %d: %s", got.code, got.stderr)
 	}
-	say := func(sql string) {
-		t.Helper()
-		pg, err := pgconn.Connect(t.Context(), url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := pg.Exec(t.Context(), sql).ReadAll(); err != nil {
-			t.Fatal(err)
-		}
-		if err := pg.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	say(`CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
+	sayTo(t, url, `CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
 		CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON clients DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()`) // in COMMIT
 	got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url)
 	if got.code != exitUsage || !strings.Contains(got.stderr, "may hold the copy, or be empty") || strings.Contains(got.stderr, "left as it was") {
 		t.Errorf("a connection lost in COMMIT: exit %d: %s", got.code, got.stderr)
 	}
-	say(`DROP FUNCTION cut CASCADE`)
+	sayTo(t, url, `DROP FUNCTION cut CASCADE`)
 	if got := tally(t.Context(), "", "copy", "--from", r.database, "--to", url); got.code != exitOK {
 		t.Errorf("again, once the database was seen to be empty: exit %d: %s", got.code, got.stderr)
 	}
@@ -194,9 +239,14 @@ func TestMigratePrintsWhatIsMissingAndAppliesIt(t *testing.T) {
 			t.Errorf("migrate: exit %d: %s%s; want %q", got.code, got.stdout, got.stderr, want)
 		}
 	}
-	if got := tally(t.Context(), "", "migrate", "--print", "--database", url); got.code != exitOK || got.stdout != "" {
-		t.Errorf("nothing is missing, but printed: %s", got.stdout)
+	byHand := testserver.Postgres(t).Database(t)
+	sayTo(t, byHand, printed.stdout)
+	for _, database := range []string{url, byHand} {
+		if got := tally(t.Context(), "", "migrate", "--print", "--database", database); got.code != exitOK || got.stdout != "" {
+			t.Errorf("nothing is missing, but printed: %s", got.stdout)
+		}
 	}
+	makePostgres(t, byHand)
 	if got := tally(t.Context(), "", "migrate", "--database", "file.db"); got.code != exitUsage {
 		t.Errorf("migrate of a file: exit %d", got.code)
 	}

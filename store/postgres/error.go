@@ -54,7 +54,7 @@ func translate(err error) error {
 		return &tallygate.Error{Code: tallygate.ServiceUnavailable, Detail: "another node holds the database; retry after a delay", RetryAfter: time.Second, Err: err}
 	case code == diskFull:
 		detail = "the database's disk is full; retry after the operator has made room"
-	case code == statementIsThere || code == statementIsNotThere:
+	case MixedUp(err):
 		detail = "the database's sessions are mixed up: " + pooled
 	case code == "":
 		detail = "the database cannot be reached; retry after a delay"
@@ -79,6 +79,12 @@ func gone(err error) bool {
 		return !refused
 	}
 	return code == readOnlyTransaction || (code[:2] == "57" && code != queryCanceled) || code[:2] == "08"
+}
+
+// MixedUp reports whether an error says that a pooler between gives one session's prepared statements to another.
+func MixedUp(err error) bool {
+	code := codeOf(err)
+	return code == statementIsThere || code == statementIsNotThere
 }
 
 // Unreachable reports whether an error says that the database does not answer, or has no room, rather than that something
@@ -110,7 +116,7 @@ func plain(err error) error {
 	if e, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return fmt.Errorf("cannot connect to %s: %w", e.Config.Host, errors.Unwrap(e))
 	}
-	if code := codeOf(err); code == statementIsThere || code == statementIsNotThere {
+	if MixedUp(err) {
 		return fmt.Errorf("%w; %s", err, pooled)
 	}
 	return err

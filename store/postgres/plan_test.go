@@ -3,12 +3,14 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tallygate/tallygate"
+	"github.com/tallygate/tallygate/queue"
 )
 
 // TestALeaseWalksItsLaneAlone: whatever the statistics say, ready jobs are found by the index of their lane, not along
@@ -131,6 +133,73 @@ func TestATurnCostsTheSameHoweverManyVersionsAreKept(t *testing.T) {
 	}
 	if got := posted(t, s, "cl_a"); got != 1+turns*tallygate.Money(len(pages)) {
 		t.Errorf("%d turns count", got)
+	}
+}
+
+// TestALeaseCostsTheSameHoweverManyHaveGoneBefore: while somebody holds a snapshot, what was leased before stays in the
+// index of what is ready, and a lease begins past it.
+func TestALeaseCostsTheSameHoweverManyHaveGoneBefore(t *testing.T) {
+	s := nodes(t, 1)[0]
+	q := queue.New(s, queue.Options{})
+	definition := queue.Defaults()
+	definition.Name = "x"
+	if _, err := q.DefineType(t.Context(), definition, ""); err != nil {
+		t.Fatal(err)
+	}
+	addClient(t, s, "cl_a")
+	client := &tallygate.Client{ID: "cl_a", Status: tallygate.ClientActive}
+	old, watch := connect(t, s), connect(t, s)
+	if _, err := old.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Exec(t.Context(), "SELECT * FROM queue"); err != nil {
+		t.Fatal(err)
+	}
+	submit := func(jobs int) {
+		t.Helper()
+		asked := slices.Repeat([]queue.Submission{{Type: "x", Input: []byte("{}"), Metadata: []byte("{}")}}, jobs)
+		if _, _, err := q.Submit(t.Context(), queue.Submit{Client: client, Jobs: asked}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serve := func(jobs int) {
+		t.Helper()
+		for range jobs / 10 {
+			leases, err := q.Lease(t.Context(), queue.LeaseRequest{Types: []string{"x"}, Max: 10})
+			if err != nil || len(leases) != 10 {
+				t.Fatalf("%d leases, %v", len(leases), err)
+			}
+			var reports []queue.Report
+			for _, l := range leases {
+				reports = append(reports, queue.Report{JobID: l.Job.ID, Token: l.Token, Outcome: queue.Succeeded, Result: []byte("{}")})
+			}
+			if _, _, err := q.Report(t.Context(), reports, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const jobs = 200
+	var read [8]int64 // entries of the index for so many jobs
+	before := int64(0)
+	submit(jobs) // so that the lane is never empty
+	for i := range read {
+		submit(jobs)
+		serve(jobs)
+		err := s.Update(background, func(tallygate.Tx) error {
+			_, err := s.writer.conn.Exec("SELECT pg_stat_force_next_flush()")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all int64
+		if err := watch.QueryRow(t.Context(), `SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'queue_ready'`).Scan(&all); err != nil {
+			t.Fatal(err)
+		}
+		read[i], before = all-before, all
+	}
+	if first, last := read[1], read[len(read)-1]; first == 0 || last > first+first/2 {
+		t.Errorf("for each %d jobs so many entries of the index were read: %d", jobs, read)
 	}
 }
 
