@@ -35,12 +35,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 soak: build ## the long forms: hundreds of kills, long faults and model checks, minutes of fuzzing
-	TALLYGATE_E2E=1 TALLYGATE_KILLS=200 $(GO) test -C e2e -count=1 -run '^TestKill(Under|In)' -timeout 60m -v
-	TALLYGATE_E2E=1 TALLYGATE_LONG=1 TALLYGATE_KILLS=100 $(GO) test -C e2e -tags soak -count=1 -run 'Node|Backend|Postgres|Redis' -timeout 90m -v
-	TALLYGATE_E2E=1 $(GO) test -C e2e -count=10 -run FailoverOfPostgres -timeout 30m -v
-	$(GO) test ./queue -count=1 -run Model -rapid.checks=2000 -timeout 60m
-	TALLYGATE_TEST_ENGINE=postgres $(GO) test ./queue -count=1 -run Model -rapid.checks=500 -timeout 60m
-	./scripts/fuzz.sh 2m
+	./scripts/soak.sh
 
 bench: build ## measure against a bare handler; ARGS="--json" for data
 	./bin/tallygate bench $(ARGS)

@@ -178,6 +178,9 @@ func TestReportIsJSON(t *testing.T) {
 	if got := back.Rows[1]; got.Median != 37.5 || got.Base.Ratio != 0.375 || got.Target.Reached {
 		t.Errorf("submit: %+v", got)
 	}
+	if missed := back.Missed(); !slices.Equal(missed, []string{"submit: answered"}) {
+		t.Errorf("missed %q", missed)
+	}
 }
 
 func TestFiguresRead(t *testing.T) {

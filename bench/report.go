@@ -131,6 +131,16 @@ func (r Row) atMost(limit float64, of string) Row {
 	return r
 }
 
+// Missed names the measures that do not reach what they are to.
+func (r *Report) Missed() (names []string) {
+	for _, row := range r.Rows {
+		if row.Target != nil && !row.Target.Reached {
+			names = append(names, row.Scenario+": "+row.Measure)
+		}
+	}
+	return names
+}
+
 func (r Row) judged(of string) float64 {
 	switch of {
 	case ofBase:

@@ -30,6 +30,7 @@ type benchCmd struct {
 	Hold        time.Duration `placeholder:"DURATION" help:"How long the scenarios snapshot and retention last; they run where --only names them (default: 1m)."`
 	Dir         string        `placeholder:"PATH" help:"Folder for the databases (default: the system's for temporary files)."`
 	Keep        bool          `help:"Leave the databases there."`
+	Strict      bool          `help:"Exit with 11 where a figure misses what it is to reach."`
 	Log         bool          `help:"Show what the processes log."`
 
 	Load string `hidden:"" placeholder:"-" help:"Be the load process."`
@@ -91,6 +92,9 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 	}
 	if failed != nil {
 		return failed
+	}
+	if missed := report.Missed(); err == nil && c.Strict && len(missed) > 0 {
+		return &exitError{code: exitFound, err: fmt.Errorf("missed: %s", strings.Join(missed, ", ")), remedy: "run it on a machine with nothing else to do, and compare with docs/bench.md"}
 	}
 	return err
 }

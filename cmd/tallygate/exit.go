@@ -42,7 +42,7 @@ var exitCodes = []struct {
 	{exitServer, "the server failed (500)"},
 	{exitJob, "the job failed or was cancelled (job submit --wait, watch, result)"},
 	{exitUnreachable, "no Tallygate server, or no database, answered"},
-	{exitFound, "key scan, audit, doctor or copy found something"},
+	{exitFound, "key scan, audit, doctor, copy or bench --strict found something"},
 	{exitInterrupted, "interrupted"},
 }
 
