@@ -13,7 +13,7 @@ import (
 
 // TestNodesAdmitOneLimitTogether has a client call twice as often as it may, at three nodes at random. In the long form,
 // over a minute, what is admitted is the limit, within 2 % with Redis and within 10 % by the nodes' shares; in the short
-// one, which a slow machine may not offer enough, it is no more.
+// one, which a slow machine may not offer enough, it is no more, and most of what was offered within the limit.
 func TestNodesAdmitOneLimitTogether(t *testing.T) {
 	t.Parallel()
 	const perSecond, burst = 100, 100
@@ -52,7 +52,11 @@ func TestNodesAdmitOneLimitTogether(t *testing.T) {
 			if most := due * (1 + c.off); float64(admitted.Load()) > most {
 				t.Errorf("%d admitted, want at most %.0f", admitted.Load(), most)
 			}
-			if least := due * (1 - c.off); long() && float64(admitted.Load()) < least {
+			least := 0.7 * min(due, float64(admitted.Load()+refused.Load()))
+			if long() {
+				least = due * (1 - c.off)
+			}
+			if float64(admitted.Load()) < least {
 				t.Errorf("%d admitted, want at least %.0f", admitted.Load(), least)
 			}
 		})

@@ -56,18 +56,20 @@ type told struct {
 func (w *told) since(done time.Time) { w.took = append(w.took, time.Since(done)) }
 
 // usually makes sure of the median, which one hiccup of a busy machine does not move.
-func (w *told) usually(t *testing.T, most time.Duration) {
+func (w *told) usually(t *testing.T, most time.Duration) { w.within(t, len(w.took)/2, most) }
+
+// soon makes sure, on a machine that has other things to do, that the news were told: of ten that the poll finds, which
+// comes once a second, fewer than three are found within a quarter of it.
+func (w *told) soon(t *testing.T) { w.within(t, len(w.took)/4, 250*time.Millisecond) }
+
+func (w *told) within(t *testing.T, i int, most time.Duration) {
 	t.Helper()
 	slices.Sort(w.took)
-	median := w.took[len(w.took)/2]
-	t.Logf("%s: %v at the median, %v at most", w.what, median, w.took[len(w.took)-1])
-	if median > most {
-		t.Errorf("%s: %v at the median, want less than %v", w.what, median, most)
+	t.Logf("%s: %v at the median, %v at most", w.what, w.took[len(w.took)/2], w.took[len(w.took)-1])
+	if w.took[i] > most {
+		t.Errorf("%s: number %d of %d took %v, want less than %v", w.what, i+1, len(w.took), w.took[i], most)
 	}
 }
-
-// soon is well below the poll, which would tell of the same.
-const soon = 500 * time.Millisecond
 
 // TestWaitsEndOnAnyNode: what is submitted on one node, waited for on another and done through a third is known to who
 // waits as soon as it is settled.
@@ -111,7 +113,11 @@ func TestWaitsEndOnAnyNode(t *testing.T) {
 		}
 	}
 	for _, what := range []*told{started, submit, wait, stream, result} {
-		what.usually(t, either(soon, 50*time.Millisecond))
+		if long() {
+			what.usually(t, 50*time.Millisecond)
+		} else {
+			what.soon(t)
+		}
 	}
 	c.audit()
 }
@@ -195,8 +201,8 @@ func TestJobsStartWithinThePollOnNodesWithoutListeners(t *testing.T) {
 		settled := time.Now()
 		ended.took = append(ended.took, (<-waited).Sub(settled))
 	}
-	started.usually(t, 2*time.Second)
-	ended.usually(t, 2*time.Second)
+	started.usually(t, either(5*time.Second, 2*time.Second))
+	ended.usually(t, either(5*time.Second, 2*time.Second))
 	restore()
 	c.settled()
 	c.audit()
@@ -260,7 +266,7 @@ func TestJobTypeDefinedAnewIsFollowedOnEveryNode(t *testing.T) {
 		})
 		followed.since(defined)
 	}
-	followed.usually(t, 2*time.Second)
+	followed.usually(t, either(5*time.Second, 2*time.Second))
 	one.define(t, "gone", pullType())
 	client.get("/v1/job-types/gone").ok()
 	one.operator(t).call(http.MethodDelete, "/v1/job-types/gone", nil).ok()

@@ -193,21 +193,29 @@ func TestPrintedRetryFunctionOutlivesAnOutageOfPostgres(t *testing.T) {
 		c := serveCluster(t, pg.Database(t), 2, setup{})
 		c.nodes[0].define(t, metered, pullType())
 		client := c.nodes[0].newClient(t, "1000", unbounded)
-		done := make(chan []string, 1)
+		var jobs, failed []string
+		done := make(chan struct{})
 		go func() {
 			defer close(done) // also where a call has failed the test
-			done <- l.submits(t, c.nodes[1].url, client, callers, times)
+			jobs, failed = l.tries(t, c.nodes[1].url, client, callers, times)
 		}()
-		until(t, "a part of the jobs is there", func() bool { return client.jobsSoFar() >= callers*times/4 })
-		pg.Restart()
-		until(t, "half of the jobs are there", func() bool { return client.jobsSoFar() >= callers*times/2 })
-		pg.Kill()
-		pg.Start()
-		jobs := <-done
+		away := time.Duration(0)
+		for _, end := range []func(){pg.Restart, func() { pg.Kill(); pg.Start() }} {
+			some := client.jobsSoFar() + callers*times/4
+			until(t, "some more jobs are there", func() bool { return client.jobsSoFar() >= some })
+			began := time.Now()
+			end()
+			until(t, "the node has the database again", func() bool { return c.nodes[1].operator(t).get("/v1/clients").status == http.StatusOK })
+			away = max(away, time.Since(began))
+		}
+		<-done
+		if len(failed) > 0 && away < 3*time.Second { // as long as the function goes on
+			t.Errorf("%d calls failed for good although the database was away for %v, the first: %s", len(failed), away, failed[0])
+		}
 		pg.Stop("fast")
 		<-time.After(outage())
 		pg.Start()
-		paidOnce(t, client, append(jobs, l.submits(t, c.nodes[0].url, client, callers, 2)...))
+		paidOnce(t, client, append(jobs, l.submits(t, c.nodes[0].url, client, callers, 2)...), len(failed))
 		c.audit()
 	})
 }

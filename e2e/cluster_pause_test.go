@@ -19,10 +19,14 @@ func standstill() time.Duration { return either(5*time.Second, 60*time.Second) }
 func TestPausedNodeLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := serveCluster(t, testserver.NewPostgres(t, testserver.PostgresOptions{}).Database(t), 3, setup{})
-	for _, s := range c.nodes {
-		s.web.Timeout = 2 * time.Second // a balancer would not wait longer either
+	l := newLoad(t, c.nodes...)
+	l.servers = nil
+	for _, s := range c.nodes { // a balancer would not wait longer either; who judges does
+		impatient := &server{t: t, url: s.url, web: newWeb(t)}
+		impatient.web.Timeout = 2 * time.Second
+		l.servers = append(l.servers, impatient)
 	}
-	b := c.beginLoad()
+	b := l.begin(t)
 	c.faults(b, 1, func() {
 		leader := c.leader(c.nodes...)
 		others := without(c.nodes, leader)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"sync"
 	"testing"
@@ -55,9 +56,12 @@ func asks(c caller, stop <-chan struct{}) (all []asked) {
 		var a answer
 		var err error
 		writes := i%4 == 3
-		if writes {
+		switch {
+		case writes:
 			a, err = c.try(http.MethodPost, "/v1/jobs", object{"type": metered, "input": object{}})
-		} else {
+		case i%4 == 1: // which a node answers from memory, once it has let the caller in
+			a, err = c.try(http.MethodGet, "/v1/job-types/"+metered, nil)
+		default:
 			a, err = c.try(http.MethodGet, "/v1/account", nil)
 		}
 		if err == nil { // else the node cannot be reached, which lets nobody in
@@ -67,8 +71,8 @@ func asks(c caller, stop <-chan struct{}) (all []asked) {
 }
 
 // changesHold makes the changes on the first node while every node is called by those whom they are about, and makes
-// sure that past the bound no node lets them in, and none gives another reason. meanwhile is done after the changes.
-func changesHold(t *testing.T, nodes []*server, changes []change, meanwhile func()) {
+// sure that past the bound no node lets them in, and none gives another reason. before is done just before the changes.
+func changesHold(t *testing.T, nodes []*server, changes []change, before func()) {
 	t.Helper()
 	op := nodes[0].operator(t)
 	stop := make(chan struct{})
@@ -80,15 +84,15 @@ func changesHold(t *testing.T, nodes []*server, changes []change, meanwhile func
 		c := nodes[0].newClient(t, "100", unbounded)
 		clients[i], all[i] = c, make([][]asked, len(nodes))
 		for j, s := range nodes {
-			c.at(s).get("/v1/account").ok() // from now on the node remembers the key
+			c.at(s).get("/v1/job-types/" + metered).ok() // from now on the node remembers the key, and the type
 			callers.Go(func() { all[i][j] = asks(c.at(s), stop) })
 		}
 	}
+	before()
 	for i, ch := range changes {
 		ch.make(op, clients[i]).ok()
 		made[i] = time.Now()
 	}
-	meanwhile()
 	<-time.After(bound + time.Second)
 	close(stop)
 	callers.Wait()
@@ -203,8 +207,24 @@ func TestChangesOfWhoMayCallHoldOnANodeThatHearsNothing(t *testing.T) {
 			node.web.Timeout = 10 * time.Second
 			c.nodes[0].define(t, metered, pullType())
 			changesHold(t, c.nodes, changes[:1], func() { lose(proxy) })
+			ready := func() (store string, lag float64) {
+				a := node.as(t, "").get("/readyz")
+				seconds, _ := a.at("revision.lag_seconds").v.(json.Number)
+				lag, err := seconds.Float64()
+				if err != nil {
+					t.Errorf("%s: %v", a, err)
+				}
+				return a.text("store.status"), lag
+			}
+			until(t, "the node says that it hears nothing", func() bool {
+				store, lag := ready()
+				return store == "unreachable" && lag >= bound.Seconds()
+			})
 			proxy.Resume()
-			until(t, "the node has heard", func() bool { return node.operator(t).get("/v1/account").status == http.StatusOK })
+			until(t, "the node has heard", func() bool {
+				store, lag := ready()
+				return store == "ok" && lag < bound.Seconds() && node.operator(t).get("/v1/account").status == http.StatusOK
+			})
 			c.audit()
 		})
 	}

@@ -185,8 +185,9 @@ func (l *load) holdsServerToItsWord() {
 // asks reads, once the store can be read.
 func (l *load) asks(path string) (a answer) {
 	until(l.t, path+" is answered", func() bool {
-		a = l.through(l.op).get(path)
-		return a.status != http.StatusInternalServerError && a.status != http.StatusServiceUnavailable
+		var err error
+		a, err = l.through(l.op).try(http.MethodGet, path, nil)
+		return err == nil && a.status != http.StatusInternalServerError && a.status != http.StatusServiceUnavailable
 	})
 	return a
 }
