@@ -34,7 +34,7 @@ check: ## formatting, vet, linters, module files
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
-soak: build ## the long forms: hundreds of kills, long faults and model checks, minutes of fuzzing
+soak: ## the long forms: hundreds of kills, long faults and model checks, minutes of fuzzing
 	./scripts/soak.sh
 
 bench: build ## measure against a bare handler; ARGS="--json" for data

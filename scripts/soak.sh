@@ -8,6 +8,8 @@ python3 -c 'import requests, httpx' 2>/dev/null || PATH="$PWD/.venv/bin:$PATH"
 
 step() { printf '\n== %s (after %d s)\n' "$*" $SECONDS; }
 
+make build
+
 # What judges seconds has the machine to itself.
 timed='WaitsEnd|JobsStart|Anew|Pause|StoodStill|Changes|AnotherNode|OneLimit'
 many='Node|Backend|Postgres|Redis'

@@ -25,9 +25,11 @@ join() {
 }
 # closing passes on what go test says and ends with the names of what failed or was cut off, which may stand far above.
 closing() {
-	awk '{ print; fflush() }
-		/^ *--- FAIL|^panic: |^\t*Test[^ ]+ \([0-9hms.]+\)$/ { failed = failed $0 "\n" }
-		END { if (failed) printf "\nwhat failed, from above:\n%s", failed }'
+	local log
+	log=$(mktemp -p "$said")
+	tee "$log"
+	awk '/^ *--- FAIL|^panic: |^\t*Test[^ ]+ \([0-9hms.]+\)$/ { failed = failed $0 "\n" }
+		END { if (failed) printf "\nwhat failed, from above:\n%s", failed }' "$log"
 }
 # tidy is for the end, however it comes.
 tidy() {
@@ -112,12 +114,12 @@ again() {
 	step "end to end, on PostgreSQL"
 	TALLYGATE_TEST_ENGINE=postgres go test -C e2e -count=1 -timeout 20m -v . \
 		-skip 'Node|Backend|Postgres|Redis|Cluster|Kill|DatabaseThat|FileSystem|ServeRefuses|KeyScan|Demo|Body|Callers|SDKs|Exchanges|Contract' |
-		grep -vE '^ *(=== (RUN|PAUSE|CONT|NAME)|--- PASS)|^PASS' | closing
+		grep --line-buffered -vE '^ *(=== (RUN|PAUSE|CONT|NAME)|--- PASS)|^PASS' | closing
 }
 beside again again
 
 step "end to end" # its tests wait more than they compute
-go test -C e2e -count=1 -parallel 3 -timeout 20m -v . | grep -vE '^=== (RUN|PAUSE|CONT|NAME)' | closing
+go test -C e2e -count=1 -parallel 3 -timeout 20m -v . | grep --line-buffered -vE '^=== (RUN|PAUSE|CONT|NAME)' | closing
 join again
 
 shows() {
