@@ -21,7 +21,7 @@ func TestPausedNodeLosesNothing(t *testing.T) {
 	c := serveCluster(t, testserver.NewPostgres(t, testserver.PostgresOptions{}).Database(t), 3, setup{})
 	l := newLoad(t, c.nodes...)
 	l.servers = nil
-	for _, s := range c.nodes { // a balancer would not wait longer either; who judges does
+	for _, s := range c.nodes { // a balancer would not wait longer either
 		impatient := &server{t: t, url: s.url, web: newWeb(t)}
 		impatient.web.Timeout = 2 * time.Second
 		l.servers = append(l.servers, impatient)
@@ -38,7 +38,7 @@ func TestPausedNodeLosesNothing(t *testing.T) {
 		answers := 0
 		for _, s := range others {
 			op := b.op.at(s)
-			op.server = &server{t: t, url: s.url, web: newWeb(t)} // without a time limit
+			op.server = &server{t: t, url: s.url, web: newWeb(t)} // and more patience
 			watching.Go(func() {
 				for {
 					select {

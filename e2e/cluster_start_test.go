@@ -90,7 +90,7 @@ func TestANodeBehindAPoolerThatIsNotToldOfItSaysWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	database := testserver.Postgres(t).Database(t)
 	run(t, nil, "init", "--database", database).exits(0)
-	pooled := testserver.PgBouncer(t, database, "transaction")
+	pooled := testserver.PgBouncer(t, database, "transaction", "default_pool_size = 1") // so that sessions do meet
 	r := run(t, nil, "serve", "--listen", "127.0.0.1:0", "--database", pooled).exits(2)
 	if !strings.Contains(r.stderr, "default_query_exec_mode=cache_describe") {
 		t.Errorf("%q does not say what is missing", r.stderr)

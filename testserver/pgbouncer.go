@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/tallygate/tallygate/child"
@@ -25,12 +28,20 @@ server_login_retry = 1
 ignore_startup_parameters = extra_float_digits
 `
 
+// keepsApart matches the versions that can keep the prepared statements of sessions apart, which here none does.
+var keepsApart = regexp.MustCompile(`(?m)^PgBouncer 1\.(2[1-9]|[3-9]\d)\.`)
+
 // PgBouncer starts a pooler before a database's server, for the test, and returns the URL of the database through it.
-// The mode is session, transaction or statement.
-func PgBouncer(t testing.TB, databaseURL, poolMode string) string {
+// The mode is session, transaction or statement; more settings are lines such as "default_pool_size = 1".
+func PgBouncer(t testing.TB, databaseURL, poolMode string, settings ...string) string {
 	t.Helper()
 	program, err := find("apt-get install pgbouncer", "pgbouncer")
 	must(t, err)
+	version, err := exec.Command(program, "--version").Output()
+	must(t, err)
+	if keepsApart.Match(version) {
+		settings = append(settings, "max_prepared_statements = 0")
+	}
 	server, err := url.Parse(databaseURL)
 	must(t, err)
 	folder, err := newFolder("pgbouncer")
@@ -42,7 +53,7 @@ func PgBouncer(t testing.TB, databaseURL, poolMode string) string {
 	through := ""
 	must(t, onFreePort(func(port int) error {
 		through = withHost(databaseURL, address(port))
-		config := fmt.Sprintf(pooler, route, port, poolMode)
+		config := fmt.Sprintf(pooler, route, port, poolMode) + strings.Join(settings, "\n") + "\n"
 		return startPgBouncer(t, program, folder, config, through)
 	}))
 	return through

@@ -18,8 +18,11 @@ import (
 // isURL reports whether the setting is meant to name a server rather than a file, rightly or not: a file whose name looks
 // so can be written as ./NAME.
 func isURL(text string) bool {
-	head, rest, _ := strings.Cut(text, ":")
-	return !strings.Contains(head, "/") && (strings.HasPrefix(rest, "//") || strings.HasPrefix(text, "postgres:") || strings.Contains(rest, "@"))
+	if strings.HasPrefix(text, "/") || strings.HasPrefix(text, ".") {
+		return false
+	}
+	return strings.Contains(text, "://") || strings.HasPrefix(text, "postgres:") || strings.Contains(text, "password=") ||
+		strings.Contains(text, ":") && strings.Contains(text, "@")
 }
 
 // isPostgres reports whether a URL is PostgreSQL's.
@@ -82,7 +85,7 @@ func openReader(ctx context.Context, database string) (tallygate.Store, error) {
 func errNoSuchDatabase(database string) error {
 	scheme, _, whole := strings.Cut(database, "://")
 	if !whole {
-		return usagef("the database's name is neither a file's nor a URL: name a file for SQLite, or postgres://user:password@host:5432/name")
+		return usagef("the database's name is neither a file's nor a URL: name a file for SQLite, as ./NAME if need be, or postgres://user:password@host:5432/name")
 	}
 	return usagef("%s:// is no database that tallygate knows: name a file for SQLite, or postgres://…", scheme)
 }
@@ -90,11 +93,8 @@ func errNoSuchDatabase(database string) error {
 // databaseFault is why a database could not be opened: it is away, or else it or its name is not right; then there is the
 // remedy.
 func databaseFault(err error, remedy string) error {
-	switch {
-	case postgres.Unreachable(err):
+	if postgres.Unreachable(err) {
 		return &exitError{code: exitUnreachable, err: err, remedy: "see whether the database runs and this machine reaches it, and run the command again"}
-	case postgres.MixedUp(err):
-		remedy = "add default_query_exec_mode=cache_describe to the database's URL; docs/cluster.md tells of poolers"
 	}
 	return &exitError{code: exitUsage, err: err, remedy: remedy}
 }

@@ -271,6 +271,7 @@ func TestWhatIsMeantAsAURLIsNotTakenForAFile(t *testing.T) {
 	for text, want := range map[string]bool{
 		"tallygate.db": false, "/var/lib/tallygate/a:b@c.db": false, "./a:b@c.db": false, "C.db": false, "a@b.db": false, "": false,
 		"postgres://h/x": true, "mysql://h/x": true, "postgres:/u:p@h/x": true, "postgres:x": true, "u:p@h/x": true,
+		"postgres//u:p@h/x": true, "redis//:p@h": true, "host=db password=x": true, "backup:a@b.db": true, "backup:a.db": false,
 	} {
 		if got := isURL(text); got != want {
 			t.Errorf("%q: %v", text, got)
@@ -290,7 +291,8 @@ func TestNoPasswordIsShown(t *testing.T) {
 		t.Errorf("a limiter without a scheme: exit %d: %s", got.code, got.stderr)
 	}
 	t.Setenv("TALLYGATE_LIMITER", "")
-	for _, url := range []string{"postgres://u:hunter2@h/x", "postgres://h/x?user=u&password=hunter2", "postgres://u:hunter2@h/%zz", "postgres:/u:hunter2@h/x", "u:hunter2@h/x"} {
+	for _, url := range []string{"postgres://u:hunter2@h/x", "postgres://h/x?user=u&password=hunter2", "postgres://u:hunter2@h/%zz", "postgres:/u:hunter2@h/x", "u:hunter2@h/x",
+		"postgres//u:hunter2@h/x", "host=db@h password=hunter2"} {
 		if shown := shownURL(url); strings.Contains(shown, "hunter2") {
 			t.Errorf("%s is shown as %s", url, shown)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tallygate/tallygate"
 	sdk "github.com/tallygate/tallygate/sdk/go"
+	"github.com/tallygate/tallygate/store/postgres"
 )
 
 // The exit codes, one per kind of failure, so that a script can tell them apart.
@@ -105,6 +106,9 @@ type told struct {
 }
 
 func (a *app) tell(err error) told {
+	if postgres.MixedUp(err) {
+		return told{code: exitUsage, text: err.Error(), remedy: "add default_query_exec_mode=cache_describe to the database's URL; docs/cluster.md tells of poolers"}
+	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		t := told{code: e.code, remedy: e.remedy}
 		if e.err != nil {

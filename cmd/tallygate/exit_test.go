@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptest"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tallygate/tallygate"
 )
@@ -53,6 +57,15 @@ func TestEveryCodeHasAnExitCode(t *testing.T) {
 	for _, code := range tallygate.Codes() {
 		if got := exitCode(code.Status()); got == exitInternal || got == exitUsage {
 			t.Errorf("%s ends with %d", code, got)
+		}
+	}
+}
+
+func TestWhatAPoolerMixedUpNamesItsSetting(t *testing.T) {
+	mixed := &tallygate.Error{Code: tallygate.DatabaseError, Err: &pgconn.PgError{Code: "42P05"}}
+	for _, err := range []error{mixed, fmt.Errorf("prepare: %w", mixed), &exitError{code: exitServer, err: mixed, remedy: "another"}} {
+		if got := new(app).tell(err); got.code != exitUsage || !strings.Contains(got.remedy, "default_query_exec_mode=cache_describe") {
+			t.Errorf("%v: %+v", err, got)
 		}
 	}
 }

@@ -109,9 +109,6 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (*server, erro
 	if err == nil {
 		c.Currency, err = fixCurrency(ctx, store, c.Currency)
 	}
-	if postgres.MixedUp(err) {
-		err = databaseFault(err, "")
-	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}

@@ -100,7 +100,7 @@ func TestANodeHoldsFewConnections(t *testing.T) {
 	if err := s.pool.QueryRow(t.Context(), `SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tallygate%'`).Scan(&held); err != nil {
 		t.Fatal(err)
 	}
-	if held > defaultReaders+3 { // one that writes, one that listens, one for chores
+	if held > defaultReaders+2+choreConns {
 		t.Errorf("a node holds %d connections", held)
 	}
 	for want, shown := range map[string]func() (string, error){

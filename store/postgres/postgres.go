@@ -44,7 +44,7 @@ type Store struct {
 	log       *slog.Logger
 	clock     *clock
 	pool      *pgxpool.Pool // of readers
-	chores    *pgxpool.Pool // of one, for what must not wait for them: whoever tells nothing in time counts as gone
+	chores    *pgxpool.Pool // for what must not wait for them: whoever tells nothing in time counts as gone
 	writer    *writer
 	committer *store.Committer
 	session   *session
@@ -61,6 +61,7 @@ var _ tallygate.Shared = (*Store)(nil)
 
 const (
 	defaultReaders = 8
+	choreConns     = 5 // mostly one: a try that gets no answer holds its own for 15 s more, and the next comes 4 s later
 	connectTimeout = 3 * time.Second
 	readerWait     = 2 * time.Second  // for a free connection
 	readTimeout    = 10 * time.Second // of one statement of a View
@@ -83,7 +84,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	if s.pool, err = newPool(config, cmp.Or(opt.Readers, defaultReaders)); err != nil {
 		return nil, err
 	}
-	if s.chores, err = newPool(config, 1); err != nil {
+	if s.chores, err = newPool(config, choreConns); err != nil {
 		return nil, err
 	}
 	s.background, s.stop = context.WithCancel(context.Background())

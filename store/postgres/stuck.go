@@ -8,7 +8,7 @@ import (
 // stuckAfter is how long a turn may last before its node is suspected.
 const stuckAfter = 5 * time.Second
 
-// endStuck ends the sessions that hold the turn for longer than that and wait for their nodes, and reports whether there were any.
+// endStuck ends the sessions that hold the turn for longer than after and wait for their nodes, and reports whether there were any.
 // One that is idle ends by itself, after idleTimeout. But of a node that stood still, or lost its power, in the middle of
 // sending, the database waits for the rest without end. A copy into the database, which locks it all, is no turn.
 func (s *Store) endStuck(after time.Duration) bool {
