@@ -42,30 +42,32 @@ type asked struct {
 	answer answer
 }
 
-// asks calls a node again and again, until stop is closed, and returns what came.
-func asks(c caller, stop <-chan struct{}) (all []asked) {
-	pace := time.NewTicker(10 * time.Millisecond)
+// wishes are what a node is asked for: what it answers from memory once it has let the caller in, what it reads and what
+// it writes. Each has callers of its own, so that none waits for another where the database gives no answer.
+var wishes = []struct {
+	method, path string
+	body         any
+	writes       bool
+}{
+	{http.MethodGet, "/v1/job-types/" + metered, nil, false},
+	{http.MethodGet, "/v1/account", nil, false},
+	{http.MethodPost, "/v1/jobs", object{"type": metered, "input": object{}}, true},
+}
+
+// asks calls a node for a wish again and again, until stop is closed, and returns what came.
+func asks(c caller, wish int, stop <-chan struct{}) (all []asked) {
+	pace := time.NewTicker(20 * time.Millisecond)
 	defer pace.Stop()
-	for i := 0; ; i++ {
+	w := wishes[wish]
+	for {
 		select {
 		case <-stop:
 			return all
 		case <-pace.C:
 		}
 		began := time.Now()
-		var a answer
-		var err error
-		writes := i%4 == 3
-		switch {
-		case writes:
-			a, err = c.try(http.MethodPost, "/v1/jobs", object{"type": metered, "input": object{}})
-		case i%4 == 1: // which a node answers from memory, once it has let the caller in
-			a, err = c.try(http.MethodGet, "/v1/job-types/"+metered, nil)
-		default:
-			a, err = c.try(http.MethodGet, "/v1/account", nil)
-		}
-		if err == nil { // else the node cannot be reached, which lets nobody in
-			all = append(all, asked{began, writes, a})
+		if a, err := c.try(w.method, w.path, w.body); err == nil { // else the node cannot be reached, which lets nobody in
+			all = append(all, asked{began, w.writes, a})
 		}
 	}
 }
@@ -76,16 +78,18 @@ func changesHold(t *testing.T, nodes []*server, changes []change, before func())
 	t.Helper()
 	op := nodes[0].operator(t)
 	stop := make(chan struct{})
-	all := make([][][]asked, len(changes)) // for each change by each node
+	all := make([][][]asked, len(changes)) // for each change by each node and wish
 	clients := make([]customer, len(changes))
 	made := make([]time.Time, len(changes))
 	var callers sync.WaitGroup
 	for i := range changes {
 		c := nodes[0].newClient(t, "100", unbounded)
-		clients[i], all[i] = c, make([][]asked, len(nodes))
+		clients[i], all[i] = c, make([][]asked, len(nodes)*len(wishes))
 		for j, s := range nodes {
 			c.at(s).get("/v1/job-types/" + metered).ok() // from now on the node remembers the key, and the type
-			callers.Go(func() { all[i][j] = asks(c.at(s), stop) })
+			for wish := range wishes {
+				callers.Go(func() { all[i][j*len(wishes)+wish] = asks(c.at(s), wish, stop) })
+			}
 		}
 	}
 	before()
@@ -99,9 +103,9 @@ func changesHold(t *testing.T, nodes []*server, changes []change, before func())
 	var last time.Duration
 	answers := 0
 	for i, ch := range changes {
-		for j := range nodes {
-			last = max(last, ch.held(t, j, made[i], all[i][j]))
-			answers += len(all[i][j])
+		for j, came := range all[i] {
+			last = max(last, ch.held(t, j/len(wishes), made[i], came))
+			answers += len(came)
 		}
 	}
 	t.Logf("%d answers, the last that let a caller in to what was asked %v after the change", answers, last)
