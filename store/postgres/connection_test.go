@@ -169,11 +169,33 @@ func TestAStartWaitsForAnothersMigrationAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	missing, err := Migrations(background, url)
+	if err != nil {
+		t.Fatal(err)
+	}
 	lock("lock")
 	waits := 0
-	if err := Migrate(background, url, func() { waits++; lock("unlock") }); err != nil || waits != 1 {
+	var migrated sync.WaitGroup
+	migrate := func() { // another node's part, done while this one waits
+		for waiting := false; !waiting; {
+			if err := other.QueryRow(background, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory')`).Scan(&waiting); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		for _, m := range missing {
+			if _, err := other.PgConn().Exec(background, m.Script()).ReadAll(); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := other.Exec(background, "SELECT pg_advisory_unlock($1)", int64(migrationLock)); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := Migrate(background, url, func() { waits++; migrated.Go(migrate) }); err != nil || waits != 1 {
 		t.Errorf("to an empty database: waited %d times, %v", waits, err)
 	}
+	migrated.Wait()
 	lock("lock")
 	if err := Migrate(background, url, func() { waits++; lock("unlock") }); err != nil || waits != 1 {
 		t.Errorf("to one that is up to date: waited %d times, %v", waits, err)

@@ -138,8 +138,9 @@ func migrationsOf(ctx context.Context, tx querier) ([]Migration, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Asked of the catalog itself: by its name, the session would remember from before it waited that there is none.
 	var fresh bool
-	if err := tx.QueryRow(ctx, `SELECT to_regclass('tallygate_schema') IS NULL`).Scan(&fresh); err != nil || fresh {
+	if err := tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'tallygate_schema' AND pg_table_is_visible(oid))`).Scan(&fresh); err != nil || fresh {
 		return steps, err
 	}
 	rows, err := tx.Query(ctx, `SELECT version, applied_at FROM tallygate_schema ORDER BY version`)
