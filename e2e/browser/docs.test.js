@@ -39,7 +39,10 @@ async function reader(options = {}) {
   const faults = [];
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && faults.push(`console: ${message.text()} at ${page.url()}`));
   page.on("pageerror", (error) => faults.push(`script: ${error.stack} at ${page.url()}`));
-  page.on("requestfailed", (request) => faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
+  page.on("requestfailed", (request) => {
+    const why = request.failure()?.errorText;
+    if (why !== "net::ERR_ABORTED") faults.push(`failed: ${request.url()} ${why}`); // that one was on its way when the reader left
+  });
   page.on("request", (request) => request.url().startsWith(server.url + "/") || faults.push(`another host: ${request.url()}`));
   page.on("response", (response) => response.status() >= 400 && faults.push(`${response.status()}: ${response.url()}`));
   return {
